@@ -50,26 +50,56 @@ uint32_t obs_fleet_partition(const obs_op *op, uint32_t partitions) {
   return place(&by, partitions);
 }
 
+/* From behind the quotation mark that begins a text: its end, NULL when there is none. */
+static const char *text_end(const char *begin, const char *end) {
+  for (const char *p = begin; p < end && (p = memchr(p, '"', (size_t)(end - p))) != NULL; p++) {
+    const char *slash = p;
+    while (slash > begin && slash[-1] == '\\') slash--;
+    if ((p - slash) % 2 == 0) return p;
+  }
+  return NULL;
+}
+
+/* Where a value ends that is no text. */
+static const char *value_end(const char *p, const char *end) {
+  if (*p == '{' || *p == '[') {
+    obs_cursor c = obs_cursor_of(p, (size_t)(end - p));
+    obs_cursor_value value;
+    return obs_json_cursor_value(&c, &value) ? (const char *)c.p : NULL;
+  }
+  while (p < end && *p != ',' && *p != '}') p++;
+  return p;
+}
+
+/* Of a row as observerd writes it, which was checked when it was taken: its members are found, not checked again. */
 bool obs_fleet_partition_of_row(const char *line, size_t len, uint32_t partitions, uint32_t *out) {
   placing by = {{0}, {0}, {0}, {0}};
-  obs_cursor c = obs_cursor_of(line, len);
-  obs_cursor_value key, value;
-  obs_json_cursor_space(&c);
-  if (!obs_json_cursor_take(&c, '{')) return false;
+  const char *p = line, *end = line + len;
+  if (len == 0 || *p != '{') return false;
   do {
-    if (!obs_json_cursor_key(&c, &key)) return false;
-    obs_str *to = obs_str_is(key.s, "session_id") ? &by.session_id
-                  : obs_str_is(key.s, "sig_hash") ? &by.sig_hash
-                  : obs_str_is(key.s, "source")   ? &by.source
-                  : obs_str_is(key.s, "endpoint") ? &by.endpoint
-                                                  : NULL;
-    if (key.escaped || !obs_json_cursor_value(&c, &value)) return false;
-    obs_json_cursor_space(&c);
-    if (to == NULL) continue;
-    if (value.kind != OBS_VALUE_TEXT || value.escaped || to->p != NULL) return false;
-    *to = value.s;
-  } while (obs_json_cursor_take(&c, ','));
-  if (!obs_json_cursor_take(&c, '}') || by.source.len == 0 || by.endpoint.len == 0) return false;
+    if (++p >= end || *p++ != '"') return false;
+    const char *key_end = p; /* names are short */
+    while (key_end < end && *key_end != '"' && *key_end != '\\') key_end++;
+    if (end - key_end < 3 || key_end[0] != '"' || key_end[1] != ':') return false;
+    obs_str key = {p, (uint32_t)(key_end - p), 0};
+    obs_str *to = obs_str_is(key, "session_id") ? &by.session_id
+                  : obs_str_is(key, "sig_hash") ? &by.sig_hash
+                  : obs_str_is(key, "source")   ? &by.source
+                  : obs_str_is(key, "endpoint") ? &by.endpoint
+                                                : NULL;
+    p = key_end + 2;
+    if (*p == '"') {
+      const char *begin = p + 1;
+      if ((p = text_end(begin, end)) == NULL ||
+          (to != NULL && (to->p != NULL || memchr(begin, '\\', (size_t)(p - begin)) != NULL)))
+        return false;
+      if (to != NULL) *to = (obs_str){begin, (uint32_t)(p - begin), 0};
+      p++;
+    } else if (to != NULL || (p = value_end(p, end)) == NULL) {
+      return false;
+    }
+  } while (p < end && *p == ',');
+  if (p >= end || *p != '}' || by.source.len == 0 || by.endpoint.len == 0) return false;
   *out = place(&by, partitions);
   return true;
 }
@@ -199,9 +229,13 @@ static bool broken(const head_reader *r) {
   return false;
 }
 
-/* An integer from 0 to `max`. */
+/* An integer from 0 to `max`. Nearly all are distances of a byte. */
 static bool take_u64(head_reader *r, const char *name, uint64_t max, uint64_t *out) {
   obs_msgpack_cursor_header h;
+  if (r->c.p < r->c.end && *r->c.p < 0x80 && *r->c.p <= max) {
+    *out = *r->c.p++;
+    return true;
+  }
   if (!obs_msgpack_cursor_head(&r->c, &h)) return broken(r);
   if (h.type != OBS_MSGPACK_INT || h.i < 0 || (uint64_t)h.i > max)
     return refuse(r, "%s: not a number from 0 to %" PRIu64, name, max);
@@ -350,6 +384,7 @@ bool obs_fleet_batch_read(const void *data, size_t len, obs_fleet_batch_view *ou
 
 /* The head was checked: none of these fails. */
 static int64_t next_number(const uint8_t **at, const uint8_t *end) {
+  if (*at < end && **at < 0x80) return *(*at)++;
   obs_cursor c = obs_cursor_of(*at, (size_t)(end - *at));
   obs_msgpack_cursor_header h;
   (void)obs_msgpack_cursor_head(&c, &h);

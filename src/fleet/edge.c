@@ -16,6 +16,8 @@
 
 enum {
   GATHER_MS = 5,      /* rows of a partition gather for so long, unless a batch is full before */
+  CATCH_UP_MS = 50,   /* the same while more rows are there than can be read: batches are to be full then */
+  AHEAD = 3,          /* batches of a partition that wait, the one that grows among them: others need not wait for it */
   IDLE_MS = 1000,     /* between two looks when nothing happens */
   PUBLISH_MS = 10000, /* for an answer */
   RETRY_MS = 500,     /* after a batch was refused */
@@ -38,12 +40,12 @@ typedef struct obs_edge_part {
   obs_edge_place acked;      /* the last one of this edge that is known to stand in the stream */
   obs_edge_place past[PAST]; /* a ring: those before it */
   uint32_t past_first, past_n;
-  uint64_t past_ms;        /* when the last one of them was acknowledged */
-  obs_fleet_batch growing; /* rows are added */
-  uint64_t grows_since_ms; /* monotonic; when its first row was added */
-  int64_t growing_ms;      /* receipt of that row */
-  uint64_t built;          /* seq of the last row in any batch */
-  uint32_t turn;           /* times that it was taken back: then ids of messages are new ones */
+  uint64_t past_ms;             /* when the last one of them was acknowledged */
+  obs_fleet_batch ahead[AHEAD]; /* a ring of those that are to be sent; rows are added to the last one */
+  uint64_t since_ms[AHEAD];     /* monotonic; when its first row was added */
+  uint32_t next_ahead, nahead;  /* the first of them; how many, at least 1 */
+  uint64_t built;               /* seq of the last row in any batch */
+  uint32_t turn;                /* times that it was taken back: then ids of messages are new ones */
 
   /* The batch that is under way, or is to be sent again. */
   obs_buf sealed;
@@ -101,6 +103,11 @@ struct obs_edge {
 
   _Atomic bool fresh, sleeping;
 };
+
+/* Of the batch that rows are added to. */
+static uint32_t place_of_last(const obs_edge_part *p) {
+  return (p->next_ahead + p->nahead - 1) % AHEAD;
+}
 
 /* ---- what others tell ---- */
 
@@ -294,7 +301,8 @@ static uint64_t find_low(const obs_edge *e) {
   uint64_t low = e->read;
   for (uint32_t p = 0; p < OBS_FLEET_PARTITIONS; p++) {
     const obs_edge_part *part = &e->parts[p];
-    uint64_t first = part->rows > 0 ? part->first : obs_fleet_batch_rows(&part->growing) > 0 ? part->growing.first : 0;
+    const obs_fleet_batch *next = &part->ahead[part->next_ahead];
+    uint64_t first = part->rows > 0 ? part->first : obs_fleet_batch_rows(next) > 0 ? next->first : 0;
     if (first > 0 && first - 1 < low) low = first - 1;
   }
   return low;
@@ -305,7 +313,9 @@ static void drop_batches(obs_edge_part *p, uint64_t seq) {
   p->sealed.len = 0;
   p->state = IDLE;
   p->built = seq;
-  obs_fleet_batch_begin(&p->growing, p->edge->state.edge, (uint32_t)(p - p->edge->parts), seq);
+  p->next_ahead = 0;
+  p->nahead = 1;
+  obs_fleet_batch_begin(&p->ahead[0], p->edge->state.edge, (uint32_t)(p - p->edge->parts), seq);
 }
 
 /* With nothing under way. */
@@ -447,16 +457,26 @@ static void send_batch(obs_edge *e, obs_edge_part *p, uint64_t now) {
   p->retry_at = now + RETRY_MS;
 }
 
-/* What has grown is sealed and sent; the next rows begin another. False: no memory. */
+/* Behind the last one, which is full, another begins. */
+static void begin_batch(obs_edge *e, obs_edge_part *p) {
+  uint64_t prev = p->ahead[place_of_last(p)].last;
+  p->nahead++;
+  obs_fleet_batch_begin(&p->ahead[place_of_last(p)], e->state.edge, (uint32_t)(p - e->parts), prev);
+}
+
+/* The next batch is sealed and sent. False: no memory. */
 static bool begin_flight(obs_edge *e, obs_edge_part *p, uint64_t now) {
-  if (obs_fleet_batch_seal(&p->growing, &p->sealed) != OBSERVER_E_OK) return false;
-  obs_fleet_batch_id(&p->growing, p->id);
+  const obs_fleet_batch *b = &p->ahead[p->next_ahead];
+  if (obs_fleet_batch_seal(b, &p->sealed) != OBSERVER_E_OK) return false;
+  obs_fleet_batch_id(b, p->id);
   if (p->turn > 0) (void)snprintf(p->id + strlen(p->id), 16, ".r%" PRIu32, p->turn);
-  p->first = p->growing.first;
-  p->last = p->growing.last;
-  p->rows = obs_fleet_batch_rows(&p->growing);
-  p->received_ms = p->growing_ms;
-  obs_fleet_batch_begin(&p->growing, e->state.edge, (uint32_t)(p - e->parts), p->last);
+  p->first = b->first;
+  p->last = b->last;
+  p->rows = obs_fleet_batch_rows(b);
+  p->received_ms = b->times.at[0].received_ms;
+  if (p->nahead == 1) begin_batch(e, p);
+  p->next_ahead = (p->next_ahead + 1) % AHEAD;
+  p->nahead--;
   send_batch(e, p, now);
   return true;
 }
@@ -520,13 +540,18 @@ static void take_results(obs_edge *e, uint64_t now) {
   }
 }
 
-static bool is_due(const obs_edge_part *p, uint64_t now) {
-  return obs_fleet_batch_rows(&p->growing) > 0 &&
-         (now - p->grows_since_ms >= GATHER_MS || obs_fleet_batch_is_full(&p->growing, 0));
+static uint64_t gathers_ms(const obs_edge *e) {
+  return e->blocked ? CATCH_UP_MS : GATHER_MS;
 }
 
-/* What is due; `everything`: at the end. */
-static void send_due(obs_edge *e, uint64_t now, bool everything) {
+static bool is_due(const obs_edge_part *p, uint64_t now, uint64_t ms) {
+  const obs_fleet_batch *b = &p->ahead[p->next_ahead];
+  return obs_fleet_batch_rows(b) > 0 &&
+         (p->nahead > 1 || now - p->since_ms[p->next_ahead] >= ms || obs_fleet_batch_is_full(b, 0));
+}
+
+/* What has gathered for so long; 0: everything. */
+static void send_due(obs_edge *e, uint64_t now, uint64_t ms) {
   if (!e->synced || !obs_nats_is_connected(e->nats)) return;
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
     obs_edge_part *p = &e->parts[i];
@@ -535,7 +560,7 @@ static void send_due(obs_edge *e, uint64_t now, bool everything) {
       bool failed = p->state == FAILED;
       pthread_mutex_unlock(&e->mutex);
       if (failed && now >= p->retry_at) send_batch(e, p, now);
-    } else if (is_due(p, now) || (everything && obs_fleet_batch_rows(&p->growing) > 0)) {
+    } else if (is_due(p, now, ms)) {
       if (!begin_flight(e, p, now)) return;
     }
   }
@@ -557,6 +582,12 @@ static bool place_row(obs_edge *e, const obs_journal_row *row, uint32_t *partiti
   *partition = obs_fleet_partition(&e->row->ops[0], OBS_FLEET_PARTITIONS);
   *received_ms = obs_journal_received(row, e->row->ops[0].time_ms);
   return true;
+}
+
+/* The row is left for the next time. */
+static bool wait_for_room(obs_edge *e) {
+  e->blocked = true;
+  return false;
 }
 
 static bool add_row(void *arg, const obs_journal_row *row) {
@@ -583,18 +614,17 @@ static bool add_row(void *arg, const obs_journal_row *row) {
     e->read = row->seq;
     return true;
   }
-  if (obs_fleet_batch_is_full(&p->growing, row->len) && (p->rows > 0 || !begin_flight(e, p, now))) {
-    e->blocked = true;
-    return false;
+  if (obs_fleet_batch_is_full(&p->ahead[place_of_last(p)], row->len)) {
+    if (p->rows == 0 && !begin_flight(e, p, now)) return wait_for_room(e);
+    if (obs_fleet_batch_rows(&p->ahead[place_of_last(p)]) > 0) {
+      if (p->nahead == AHEAD) return wait_for_room(e);
+      begin_batch(e, p);
+    }
   }
-  if (obs_fleet_batch_rows(&p->growing) == 0) {
-    p->grows_since_ms = now;
-    p->growing_ms = received_ms;
-  }
-  if (!obs_fleet_batch_add(&p->growing, row->line, row->len, row->seq, received_ms, row->skew_ms)) {
-    e->blocked = true; /* no memory: again when something was acknowledged */
-    return false;
-  }
+  uint32_t last = place_of_last(p);
+  if (obs_fleet_batch_rows(&p->ahead[last]) == 0) p->since_ms[last] = now;
+  if (!obs_fleet_batch_add(&p->ahead[last], row->line, row->len, row->seq, received_ms, row->skew_ms))
+    return wait_for_room(e); /* no memory: again when something was acknowledged */
   if (row->seq <= p->largest) {
     pthread_mutex_lock(&e->mutex);
     e->counts.republished++;
@@ -615,6 +645,8 @@ static void read_rows(obs_edge *e) {
       obs_log_error("fleet", "cannot read the journal: %s", observer_strerror(err));
       return;
     }
+    take_results(e, e->now);
+    send_due(e, e->now, CATCH_UP_MS);
   } while (e->more && !e->blocked && e->read > before);
 }
 
@@ -625,7 +657,9 @@ static int64_t oldest_received(const obs_edge *e) {
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
     const obs_edge_part *p = &e->parts[i];
     if (p->rows > 0 && p->received_ms < oldest) oldest = p->received_ms;
-    if (obs_fleet_batch_rows(&p->growing) > 0 && p->growing_ms < oldest) oldest = p->growing_ms;
+    const obs_fleet_batch *next = &p->ahead[p->next_ahead];
+    if (obs_fleet_batch_rows(next) > 0 && next->times.at[0].received_ms < oldest)
+      oldest = next->times.at[0].received_ms;
   }
   return oldest;
 }
@@ -745,7 +779,8 @@ static uint64_t wait_ms(const obs_edge *e, uint64_t now) {
   for (uint32_t i = 0; e->synced && i < OBS_FLEET_PARTITIONS; i++) {
     const obs_edge_part *p = &e->parts[i];
     uint64_t at = UINT64_MAX;
-    if (p->rows == 0 && obs_fleet_batch_rows(&p->growing) > 0) at = p->grows_since_ms + GATHER_MS;
+    if (p->rows == 0 && obs_fleet_batch_rows(&p->ahead[p->next_ahead]) > 0)
+      at = p->since_ms[p->next_ahead] + gathers_ms(e);
     if (p->rows > 0 && p->retry_at > now) at = p->retry_at;
     if (at != UINT64_MAX && at <= now) return 1;
     if (at != UINT64_MAX && at - now < ms) ms = at - now;
@@ -795,7 +830,7 @@ static void *forward(void *arg) {
       bool stopping = e->stopping;
       pthread_mutex_unlock(&e->mutex);
       read_rows(e);
-      send_due(e, now, stopping);
+      send_due(e, now, stopping ? 0 : gathers_ms(e));
     }
     look_at_spool(e, now);
     save(e, now);
@@ -887,7 +922,7 @@ void obs_edge_close(obs_edge *e) {
   disconnect_nats(e); /* from here on nothing calls back */
   obs_journal_cursor_close(e->cursor);
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
-    obs_fleet_batch_fini(&e->parts[i].growing);
+    for (uint32_t k = 0; k < AHEAD; k++) obs_fleet_batch_fini(&e->parts[i].ahead[k]);
     obs_buf_fini(&e->parts[i].sealed);
   }
   if (e->row != NULL) obs_batch_fini(e->row);

@@ -13,7 +13,7 @@
  * Files in the data directory: `edge` (who it is, made once) and `forward` (how far it is; it may be old or lost, which
  * costs reading). A journal that begins anew makes another edge: its seqs are other ops'.
  * Threads: obs:forward; obs_edge_recorded from the commit thread, which never waits; counts from any.
- * Memory: a batch under way and one that grows for each partition. */
+ * Memory: for each partition a batch under way, and three that wait or grow. */
 #ifndef OBS_FLEET_EDGE_H
 #define OBS_FLEET_EDGE_H
 

@@ -22,7 +22,8 @@ enum {
   AGAIN_MS = 6000, /* an edge listens each 5 s */
   HOLE_MS = 300000,
   PAUSE_MS = 500,
-  DEAD_MS = 5000
+  DEAD_MS = 5000,
+  FILTER_MAX = 64
 };
 #define NS_PER_MS INT64_C(1000000)
 
@@ -130,6 +131,7 @@ static void begin_with(obs_fleet_part *x, obs_partition *fold, const obs_checkpo
   x->local_ms = x->kept_ms = x->cycle_ms = x->checked_ms = now_ms;
   x->local_bytes = x->kept_bytes = 0;
   memset(x->holes, 0, sizeof x->holes);
+  x->alone = false;
   atomic_store(&x->rebuilding, mark->stream_seq == 0 && last_seq > 0);
   obs_checkpoint_drop(w->dir_fd, x->p, mark->stream_seq + 1);
   set_fold(x, fold);
@@ -283,6 +285,7 @@ static bool on_message(void *arg, const obs_nats_message *m) {
     x->tail = obs_checkpoint_tail(m->data, m->len);
     x->tail_seq = m->stream_seq;
   }
+  x->alone = false;
   x->local_bytes += m->len;
   x->kept_bytes += m->len;
   atomic_store(&x->at_ms, m->pending > 0 ? m->time_ns / NS_PER_MS : 0);
@@ -299,40 +302,68 @@ static bool on_message(void *arg, const obs_nats_message *m) {
 static void close_pull(obs_fleet_part *x) {
   obs_nats_pull_close(x->pull);
   x->pull = NULL;
+  if (x->shares) obs_shared_pull_leave(x->w->shared, x->p);
+  x->shares = false;
+}
+
+static void name_filter(const obs_fleet_part *x, char out[FILTER_MAX]) {
+  (void)snprintf(out, FILTER_MAX, "observer.ops.%" PRIu32 ".*", x->p);
 }
 
 /* The consumer is with one of the servers: where its copy of the stream does not go on any more, it says that there is
  * nothing. The stream's leader knows better, and another consumer may be with another server. */
-static void look_for_more(obs_fleet_part *x, const char *filter) {
+static void look_for_more(obs_fleet_part *x) {
+  char filter[FILTER_MAX];
   obs_buf last = {0};
   uint64_t seq = 0, now_ms = obs_clock_mono_ms();
   if (now_ms - x->heard_ms < SILENT_MS) return;
   x->heard_ms = now_ms;
+  name_filter(x, filter);
   if (obs_nats_stream_last(x->w->nats, OBS_FLEET_STREAM, filter, &seq, &last, NULL) == OBSERVER_E_OK &&
       seq > x->tail_seq) {
     obs_log_warn("fleet", "partition %" PRIu32 ": message %" PRIu64 " has not come: it is asked for anew", x->p, seq);
     close_pull(x);
+    x->alone = true;
   }
   obs_buf_fini(&last);
 }
 
-static void fetch(obs_fleet_part *x) {
+/* When it is known that the stream agrees. A message that was refused, or has not come, is asked for alone: the others
+ * need not have what follows it again. */
+static void share(obs_fleet_part *x) {
   obs_fleet_worker *w = x->w;
-  char filter[64], why[OBS_NATS_WHY_MAX] = "";
+  if (x->shares || x->refused || x->alone || x->epoch != atomic_load(&w->epoch)) return;
+  if (!obs_shared_pull_join(w->shared, x->p, x->tail_seq)) return;
+  close_pull(x);
+  x->shares = true;
+}
+
+static observer_err fetch_own(obs_fleet_part *x, char *why) {
+  char filter[FILTER_MAX];
   observer_err err = OBSERVER_E_OK;
-  (void)snprintf(filter, sizeof filter, "observer.ops.%" PRIu32 ".*", x->p);
   if (x->pull == NULL) {
     x->heard_ms = obs_clock_mono_ms();
-    err = obs_nats_pull_open(w->nats, OBS_FLEET_STREAM, filter, x->tail_seq + 1, &x->pull, why);
+    name_filter(x, filter);
+    err = obs_nats_pull_open(x->w->nats, OBS_FLEET_STREAM, filter, x->tail_seq + 1, &x->pull, why);
   }
+  return err == OBSERVER_E_OK ? obs_nats_pull_fetch(x->pull, FETCH_MESSAGES, FETCH_BYTES, FETCH_MS, on_message, x, why)
+                              : err;
+}
+
+static void fetch(obs_fleet_part *x) {
+  char why[OBS_NATS_WHY_MAX] = "";
+  share(x);
   x->refused = false;
-  if (err == OBSERVER_E_OK)
-    err = obs_nats_pull_fetch(x->pull, FETCH_MESSAGES, FETCH_BYTES, FETCH_MS, on_message, x, why);
+  observer_err err = x->shares ? obs_shared_pull_fetch(x->w->shared, x->p, FETCH_MS, on_message, x) : fetch_own(x, why);
+  if (x->shares && err == OBSERVER_E_NOTFOUND) { /* no member any more */
+    x->shares = false;
+    err = OBSERVER_E_OK;
+  }
   if (err == OBSERVER_E_TIMEDOUT) { /* there is nothing more */
     atomic_store(&x->rebuilding, false);
     atomic_store(&x->pending, 0);
     atomic_store(&x->at_ms, 0);
-    look_for_more(x, filter);
+    look_for_more(x);
   } else if (err != OBSERVER_E_OK || x->refused) {
     if (!x->refused) obs_log_debug("fleet", "partition %" PRIu32 ": %s", x->p, why);
     close_pull(x);

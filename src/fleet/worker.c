@@ -378,6 +378,20 @@ static void tell_begun(obs_fleet_worker *w) {
                held, w->opts.partitions, loaded - from_first, from_first, pending);
 }
 
+/* How many it will hold is known before the threads begin. */
+static void take_all(obs_fleet_worker *w, const obs_lease_action *todo, uint32_t n) {
+  obs_lease_counts leases;
+  uint32_t takes = 0;
+  for (uint32_t i = 0; i < n; i++) takes += todo[i].kind == OBS_LEASE_TAKE;
+  pthread_mutex_lock(&w->lock);
+  obs_lease_get_counts(w->lease, obs_clock_mono_ms(), &leases);
+  pthread_mutex_unlock(&w->lock);
+  obs_shared_pull_set_held(w->shared, leases.held + takes);
+  for (uint32_t i = 0; i < n; i++) {
+    if (todo[i].kind == OBS_LEASE_TAKE) take(w, &todo[i]);
+  }
+}
+
 static void turn(obs_fleet_worker *w) {
   obs_lease_action todo[OBS_LEASE_TURN];
   standing is = prepare(w);
@@ -397,9 +411,7 @@ static void turn(obs_fleet_worker *w) {
   pthread_mutex_lock(&w->lock);
   uint32_t n = obs_lease_turn(w->lease, obs_clock_mono_ms(), todo);
   pthread_mutex_unlock(&w->lock);
-  for (uint32_t i = 0; i < n; i++) {
-    if (todo[i].kind == OBS_LEASE_TAKE) take(w, &todo[i]);
-  }
+  take_all(w, todo, n);
   for (uint32_t p = 0; p < w->opts.partitions; p++) (void)is_at_rest(w, &w->parts[p]);
   if (n == 0) tell_begun(w);
   if (superseded)
@@ -524,6 +536,7 @@ observer_err obs_fleet_worker_open(const obs_fleet_worker_opts *opts, obs_fleet_
     w->parts[p].p = p;
     pthread_mutex_init(&w->parts[p].lock, NULL);
   }
+  if ((err = obs_shared_pull_open(w->nats, &w->epoch, opts->partitions, &w->shared)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_fleet_sum_start(w, error, size)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_thread_start(&w->lease_thread, "obs:lease", run, w)) != OBSERVER_E_OK) goto fail;
   w->lease_started = true;
@@ -548,6 +561,7 @@ void obs_fleet_worker_close(obs_fleet_worker *w) {
   pthread_cond_broadcast(&w->woken);
   pthread_mutex_unlock(&w->lock);
   if (w->lease_started) (void)pthread_join(w->lease_thread, NULL);
+  obs_shared_pull_close(w->shared);
   obs_fleet_sum_stop(w);
   close_watch(w);
   obs_nats_kv_close(w->leases);

@@ -16,10 +16,10 @@
  *   observer.again.<edge> an edge is to publish again: {"p": 7, "after": 123}
  *   observer.dead.<why>   messages that could not be read, in the stream OBSERVER_DEAD
  *
- * Threads: `obs:lease` (the buckets), `obs:fold` (one for each partition held: it sleeps in the server's answer), and
+ * Threads: `obs:lease` (the buckets), `obs:fold` (one for each partition held), `obs:pull` (shared_pull.h), and
  *   `obs:sum` (answers). All functions from any thread; open, changed and close from the one that owns it.
- * Memory: what partitions held need (partition.h), and 4 MB of messages a partition while it folds.
- * Failure: the server may be away, now or later; nothing is lost. */
+ * Memory: what partitions held need (partition.h), and 32 MB of messages (shared_pull.h), or 4 MB a partition that
+ * reads by itself. Failure: the server may be away, now or later; nothing is lost. */
 #ifndef OBS_FLEET_WORKER_H
 #define OBS_FLEET_WORKER_H
 

@@ -4,6 +4,7 @@
 
 #include "fleet/checkpoint.h"
 #include "fleet/lease.h"
+#include "fleet/shared_pull.h"
 #include "fleet/worker.h"
 
 #include <pthread.h>
@@ -33,7 +34,8 @@ typedef struct {
   _Atomic bool rebuilding;
 
   /* The thread's own. */
-  obs_nats_pull *pull;
+  bool shares;                  /* its messages come by the worker's shared pull, */
+  obs_nats_pull *pull;          /* else by its own; NULL: none is open */
   uint64_t tail;                /* of the message that was folded last */
   uint64_t tail_seq;            /* its seq; 0: none */
   int64_t tail_created_ns;      /* of its stream; these three stay when the partition is given up */
@@ -44,6 +46,7 @@ typedef struct {
   obs_fleet_hole holes[OBS_FLEET_HOLES];
   uint64_t ids;
   bool refused; /* a message could not be taken: it is asked for again */
+  bool alone;   /* a message has not come: until one does, it reads by itself */
   _Atomic uint64_t pending;
   _Atomic int64_t at_ms; /* while messages wait: when the last one that was folded was stored, by the server's clock */
 } obs_fleet_part;
@@ -65,6 +68,7 @@ struct obs_fleet_worker {
   pthread_cond_t woken;
   obs_lease *lease;
   obs_fleet_part *parts;
+  obs_shared_pull *shared;
   char why[256];               /* it is hindered; "": it is not */
   uint32_t loaded, from_first; /* partitions that have begun and were not told yet; with the stream's first message */
 

@@ -16,6 +16,7 @@ enum {
   IDLE_S = 300,          /* the server forgets a consumer that nobody has asked for so long */
   LEAST_BYTES = 2 << 20, /* of a request: a message always fits */
   SILENCE_MS = 2000,     /* behind the end of a request the server says that it has ended */
+  NUDGE_MS = 50,         /* nats-server 2.9 may sleep over messages and the end alike, until it is asked again */
   GATHER_MS = 1          /* how long the next message of a request that is under way may take */
 };
 #define NS_PER_S INT64_C(1000000000)
@@ -30,6 +31,7 @@ struct obs_nats_pull {
   uint64_t taken;    /* messages of this consumer */
   uint32_t want;     /* messages of it that may still come; 0: it has ended */
   uint64_t ends_ms;  /* when it ends by itself */
+  bool nudged;       /* it was silent, and another request was sent */
 };
 
 static observer_err make_consumer(obs_nats_pull *p, char *why) {
@@ -64,6 +66,7 @@ static void drop_consumer(obs_nats_pull *p) {
     (void)js_DeleteConsumer(p->n->js, p->stream, p->consumer, &options, NULL); /* else the server forgets it */
   p->consumer[0] = '\0';
   p->want = 0;
+  p->nudged = false;
   p->box->request++; /* answers to the old one are passed over */
 }
 
@@ -193,6 +196,7 @@ static next_result take_status(obs_nats_pull *p, natsMsg *msg, const char *statu
   if (dot == NULL || strtoul(dot + 1, NULL, 10) != p->box->request) return NEXT_NONE;
   if (code == 100) return NEXT_NONE;
   p->want = 0;
+  p->nudged = false;
   (void)natsMsgHeader_Get(msg, "Description", &text);
   bool gone =
       code == 503 ||
@@ -215,11 +219,25 @@ static next_result take_message(obs_nats_pull *p, natsMsg *msg, obs_nats_message
   if (strstr(reply, own) == NULL || out->stream_seq < p->next_seq) return NEXT_NONE;
   if (consumer_seq != p->taken + 1) return NEXT_LOST;
   p->taken++;
+  p->nudged = false;
   if (p->want > 0) p->want--;
   out->subject = natsMsg_GetSubject(msg);
   out->data = natsMsg_GetData(msg);
   out->len = (size_t)natsMsg_GetDataLength(msg);
   return NEXT_MESSAGE;
+}
+
+/* Nothing came. */
+static observer_err look_at_silence(obs_nats_pull *p, uint32_t max_msgs, uint64_t max_bytes, char *why) {
+  uint64_t now = obs_clock_mono_ms();
+  if (p->want == 0 || now <= p->ends_ms + (p->nudged ? SILENCE_MS : NUDGE_MS)) return OBSERVER_E_OK;
+  if (p->nudged) {
+    drop_consumer(p);
+    return OBSERVER_E_OK;
+  }
+  observer_err err = ask(p, max_msgs, max_bytes, NUDGE_MS, why);
+  p->nudged = true;
+  return err;
 }
 
 /* The next message, which may take `ms`. */
@@ -239,7 +257,6 @@ observer_err obs_nats_pull_fetch(obs_nats_pull *p, uint32_t max_msgs, uint64_t m
     uint64_t now = obs_clock_mono_ms();
     observer_err err = OBSERVER_E_OK;
     if (given == 0 && now >= end) break;
-    if (p->want > 0 && now > p->ends_ms + SILENCE_MS) drop_consumer(p);
     if (p->consumer[0] == '\0') err = make_consumer(p, why);
     if (err == OBSERVER_E_OK && p->want == 0) {
       if (given > 0) break;
@@ -247,9 +264,13 @@ observer_err obs_nats_pull_fetch(obs_nats_pull *p, uint32_t max_msgs, uint64_t m
     }
     if (err != OBSERVER_E_OK) return given > 0 ? OBSERVER_E_OK : err;
     obs_nats_message m = {0};
-    natsMsg *msg = next(p, given > 0 ? GATHER_MS : (int64_t)(end - now), &ended);
+    uint64_t until = p->ends_ms + NUDGE_MS < end && !p->nudged ? p->ends_ms + NUDGE_MS + 1 : end;
+    natsMsg *msg = next(p, given > 0 ? GATHER_MS : until > now ? (int64_t)(until - now) : 1, &ended);
     if (msg == NULL && given > 0) break;
-    if (msg == NULL) continue;
+    if (msg == NULL) {
+      if (!ended && (err = look_at_silence(p, max_msgs, max_bytes, why)) != OBSERVER_E_OK) return err;
+      continue;
+    }
     switch (take_message(p, msg, &m)) {
     case NEXT_MESSAGE: {
       bool more = fn(arg, &m);

@@ -43,6 +43,25 @@ class Workers(FleetTest):
         self.check(edges[0], *edges)
         self.assertEqual(sum(self.metric(w, "fleet_holes_total") for w in more), 0)
 
+    def test_many_and_few_partitions_a_worker(self):
+        """One that holds an eighth of them reads the stream once for all, one that holds fewer reads each by itself: of nine,
+        one holds 8 and the others 7."""
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        first = self.worker(servers, "worker0")
+        self.wait_settled(first)
+        self.record(edge, 2000)
+        self.check(first, edge)
+        more = [self.worker(servers, "worker%d" % n) for n in range(1, 9)]
+        self.wait_settled(first, *more, seconds=120)
+        self.record(edge, 2000)
+        self.check(edge, edge)
+        for worker in more:
+            worker.kill()
+        self.record(edge, 1000)
+        self.wait_settled(first, seconds=120)
+        self.check(edge, edge)
+
     def test_workers_that_are_stopped_for_longer_than_a_lease(self):
         """SIGSTOP: another one takes over; when they go on they notice before they do any harm."""
         servers = self.servers()

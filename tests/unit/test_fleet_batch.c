@@ -221,7 +221,12 @@ static void test_partition_of_rows(void **state) {
     bool decode;
   } cases[] = {
       {"{\"endpoint\":\"/a\",\"source\":\"mcp\"}", false},
-      {" { \"source\" : \"mcp\" , \"endpoint\" : \"/a\" , \"extra\" : {\"session_id\":\"no\"} } ", false},
+      {" { \"source\" : \"mcp\" , \"endpoint\" : \"/a\" , \"extra\" : {\"session_id\":\"no\"} } ", true},
+      {"{\"source\":\"mcp\",\"duration_ms\":7,\"error\":\"a "
+       "\\\"session_id\\\":\\\\\",\"endpoint\":\"/a\",\"success\":true,"
+       "\"extra\":{\"session_id\":\"no\",\"x\":[1,\"]}\"]},\"more\":null}",
+       false},
+      {"{\"endpoint\":\"/a\",\"source\":\"mcp\",\"session_id\":\"x\\\\\"}", true},
       {"{\"endpoint\":\"/a\",\"source\":\"mcp\",\"sig_hash\":\"s\",\"session_id\":\"one\"}", false},
       {"{\"endpoint\":\"/a\",\"source\":\"mcp\",\"sig_hash\":\"s\",\"session_id\":\"\"}", false},
       {"{\"endpoint\":\"/\xc3\xa4\",\"source\":\"mcp\",\"sig_hash\":\"s\"}", false},
