@@ -13,8 +13,8 @@
  *   some seconds.
  * Who may fill the queue how far, and what follows: op/transport.h, a row a transport.
  * Counts, of ops and records together: received = recorded + duplicate + rejected + in flight, per transport, at every
- *   moment. What a peer was told to send again (the disk fails, the queue is full) is `refused` and nothing else: it
- *   counts as received when it comes and can be recorded. So what peers wait for is received when it is answered. */
+ *   moment. What a peer was told to send again (the disk fails, the queue is full), or NATS brings again, is `refused`
+ *   and nothing else: it counts as received when it comes and can be recorded. So what peers wait for is received when it is answered. */
 #ifndef OBS_COMMIT_COMMIT_H
 #define OBS_COMMIT_COMMIT_H
 

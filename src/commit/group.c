@@ -240,7 +240,7 @@ static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
     if (f->apply != NULL) f->apply(f->arg, b, c->next_seq, now_ms);
   }
   c->next_seq += b->recorded_ops;
-  if (obs_commit_is_ask(b)) atomic_fetch_add(&n->received, obs_batch_items(b));
+  if (obs_commit_comes_again(b)) atomic_fetch_add(&n->received, obs_batch_items(b));
   atomic_fetch_add(&n->recorded, b->recorded);
   atomic_fetch_add(&n->duplicate, b->duplicates);
   for (uint32_t i = 0; i < b->nrejects; i++) atomic_fetch_add(&n->rejects[b->rejects[i].why], 1);
@@ -252,7 +252,7 @@ void obs_commit_fail_batch(obs_commit *c, obs_batch *b, observer_err err, const 
   snprintf(b->error_text, sizeof(b->error_text), "%s", text);
   b->recorded = b->recorded_ops = b->duplicates = 0;
   obs_commit_atomics *n = &c->counts[b->transport];
-  atomic_fetch_add(obs_commit_is_ask(b) ? &n->refused : &n->rejects[OBS_REJECT_DISK], obs_batch_items(b));
+  atomic_fetch_add(obs_commit_comes_again(b) ? &n->refused : &n->rejects[OBS_REJECT_DISK], obs_batch_items(b));
   give_back(c, b);
 }
 

@@ -17,6 +17,7 @@
 #include "bridge/bridge.h"
 #include "feed/feed.h"
 #include "fleet/edge.h"
+#include "fleet/producers.h"
 #include "fleet/worker.h"
 #include "learn/advice/advice.h"
 #include "learn/analyses/analyses.h"
@@ -59,6 +60,7 @@ typedef struct {
   obs_redact *redact;
   const char *redact_mode;  /* "secrets" */
   obs_edge *edge;           /* NULL: nothing is forwarded */
+  obs_producers *producers; /* NULL: nothing is taken from NATS */
   obs_fleet_worker *worker; /* NULL: nothing is folded */
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
@@ -138,6 +140,7 @@ typedef struct {
   obs_reviews_counts reviews;
   obs_notify_counts notify;
   obs_edge_counts edge;
+  obs_producers_counts producers;
   obs_fleet_worker_counts worker;
   uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];
   obs_metrics_process process;

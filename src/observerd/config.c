@@ -244,6 +244,13 @@ static const obs_option rows[] = {
      .help =
          "how long the journal keeps ops that were forwarded, whatever is to be kept otherwise, so that they can be "
          "published again: longer than twice the sync_interval of the NATS servers"},
+    {"nats-in", .meta = "MODE", .type = OBS_OPTION_CHOICE, .initial = "auto", .choices = "auto yes no",
+     IN("cluster", nats_in),
+     .help =
+         "with --forward, whether ops are also taken from NATS, where producers publish them to observer.in.>; auto: "
+         "unless there is a key file, for NATS decides who may publish there, as any source"},
+    {"nats-in-bytes", BYTES("BYTES", 64 * KIB, UINT64_MAX / 2), .initial = "1G", IN("cluster", nats_in_bytes),
+     .help = "most bytes of these that wait in NATS, then it refuses more; what exists stays as it is"},
     {"nats-creds", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("cluster", nats_creds),
      .help = "credentials for NATS: the file with the user's JWT and seed"},
     {"nats-ca", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("cluster", nats_ca),

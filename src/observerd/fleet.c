@@ -7,15 +7,17 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { CONNECT_MS = 2000 };
+enum { CONNECT_MS = 2000, SETTLE_MS = 2000 };
 
 struct obs_fleet {
   obs_commit *commit;
   const obs_config *config;
-  obs_edge *edge;   /* NULL: it is none */
-  obs_nats *nats;   /* the worker's */
-  obs_nats *asking; /* of questions; NULL: not now */
+  obs_edge *edge;           /* NULL: it is none */
+  obs_producers *producers; /* NULL: nothing is taken from NATS */
+  obs_nats *nats;           /* the worker's */
+  obs_nats *asking;         /* of questions; NULL: not now */
   obs_fleet_query *query;
   _Atomic(obs_fleet_worker *) worker; /* NULL: it is none, or not started */
 };
@@ -29,6 +31,7 @@ bool obs_fleet_check(const obs_config *c, obs_buf *error) {
     obs_buf_puts(error, "jetstream: this program was built without NATS (libnats-dev)\n");
   if (works && c->ephemeral) obs_buf_puts(error, "jetstream: needs a data directory, and ephemeral has none\n");
   if (forwards && c->ephemeral) obs_buf_puts(error, "forward: needs a journal, and there is none with ephemeral\n");
+  if (!forwards && strcmp(c->nats_in, "yes") == 0) obs_buf_puts(error, "nats-in: needs forward\n");
   if ((c->nats_cert == NULL) != (c->nats_key == NULL))
     obs_buf_puts(error, "nats-cert and nats-key: one needs the other\n");
   return error->len == before;
@@ -67,9 +70,8 @@ static observer_err open_edge(obs_fleet *f, obs_journal *journal, char *error, s
   return obs_edge_open(&edge, &f->edge, error, size);
 }
 
-static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
+static obs_nats_opts nats_opts_of(obs_fleet *f, const obs_option_list *urls, const char *name) {
   const obs_config *c = f->config;
-  const obs_option_list *urls = c->jetstream.n > 0 ? &c->jetstream : &c->forward;
   return (obs_nats_opts){.urls = (const char *const *)urls->items,
                          .nurls = urls->n,
                          .name = name,
@@ -78,6 +80,31 @@ static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
                          .cert_file = c->nats_cert,
                          .key_file = c->nats_key,
                          .arg = f};
+}
+
+static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
+  const obs_config *c = f->config;
+  return nats_opts_of(f, c->jetstream.n > 0 ? &c->jetstream : &c->forward, name);
+}
+
+static bool takes_from_nats(const obs_config *c) {
+  bool is_auto = strcmp(c->nats_in, "auto") == 0;
+  if (c->forward.n == 0 || strcmp(c->nats_in, "no") == 0) return false;
+  if (is_auto && c->keys != NULL)
+    obs_log_info("fleet",
+                 "nothing is taken from " OBS_FLEET_IN_SUBJECTS
+                 ", because there is a key file: --nats-in yes takes it from whomever NATS lets publish there");
+  return !is_auto || c->keys == NULL;
+}
+
+static observer_err open_producers(obs_fleet *f, const obs_op_limits *limits) {
+  const obs_config *c = f->config;
+  const obs_producers_opts opts = {.commit = f->commit,
+                                   .limits = *limits,
+                                   .nats = nats_opts_of(f, &c->forward, "observer producers"),
+                                   .replicas = (uint32_t)c->replicas,
+                                   .in_bytes = c->nats_in_bytes};
+  return takes_from_nats(c) ? obs_producers_open(&opts, &f->producers) : OBSERVER_E_OK;
 }
 
 static observer_err open_nats(obs_fleet *f, char *error, size_t size) {
@@ -108,8 +135,8 @@ static void open_query(obs_fleet *f) {
   close_query(f);
 }
 
-observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commit *commit, obs_fleet **out, char *error,
-                            size_t size) {
+observer_err obs_fleet_open(const obs_config *c, const obs_op_limits *limits, obs_journal *journal, obs_commit *commit,
+                            obs_fleet **out, char *error, size_t size) {
   *out = NULL;
   if (c->forward.n == 0 && c->jetstream.n == 0) return OBSERVER_E_OK;
   obs_fleet *f = calloc(1, sizeof(*f));
@@ -117,6 +144,7 @@ observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commi
   f->commit = commit;
   f->config = c;
   observer_err err = c->forward.n > 0 ? open_edge(f, journal, error, size) : OBSERVER_E_OK;
+  if (err == OBSERVER_E_OK) err = open_producers(f, limits);
   if (err == OBSERVER_E_OK && c->jetstream.n > 0) err = open_nats(f, error, size);
   if (err != OBSERVER_E_OK) {
     obs_fleet_close(f);
@@ -155,11 +183,24 @@ observer_err obs_fleet_start(obs_fleet *f) {
   return err;
 }
 
+observer_err obs_fleet_start_intake(obs_fleet *f) {
+  return f != NULL && f->producers != NULL ? obs_producers_start(f->producers) : OBSERVER_E_OK;
+}
+
+void obs_fleet_stop_intake(obs_fleet *f) {
+  if (f != NULL && f->producers != NULL) obs_producers_stop_take(f->producers);
+}
+
+void obs_fleet_room(obs_fleet *f) {
+  if (f != NULL && f->producers != NULL) obs_producers_room(f->producers);
+}
+
 void obs_fleet_recorded(obs_fleet *f) {
   if (f != NULL && f->edge != NULL) obs_edge_recorded(f->edge);
 }
 
 void obs_fleet_stop(obs_fleet *f, uint32_t ms) {
+  if (f != NULL && f->producers != NULL) obs_producers_stop(f->producers, SETTLE_MS);
   if (f != NULL && f->edge != NULL) obs_edge_stop(f->edge, ms);
 }
 
@@ -168,12 +209,17 @@ void obs_fleet_close(obs_fleet *f) {
   obs_fleet_worker_close(atomic_exchange(&f->worker, NULL));
   close_query(f);
   obs_nats_close(f->nats);
+  obs_producers_close(f->producers);
   obs_edge_close(f->edge);
   free(f);
 }
 
 obs_edge *obs_fleet_edge(obs_fleet *f) {
   return f != NULL ? f->edge : NULL;
+}
+
+obs_producers *obs_fleet_producers(obs_fleet *f) {
+  return f != NULL ? f->producers : NULL;
 }
 
 obs_fleet_worker *obs_fleet_get_worker(obs_fleet *f) {
