@@ -186,6 +186,11 @@ static void keep_rejects(obs_commit *c, int64_t now_ms) {
   obs_journal_rejects_fini(&gathered);
 }
 
+static bool is_to_be_confirmed(const obs_commit *c, const obs_batch *b) {
+  return c->opts.confirm != NULL && obs_transport_policies[b->transport].confirms && b->error == OBSERVER_E_OK &&
+         b->nops > 0;
+}
+
 /* Queue space is released before `done`: the peer may send at once. */
 static void give_back(obs_commit *c, obs_batch *b) {
   size_t bytes = obs_batch_bytes(b);
@@ -194,7 +199,10 @@ static void give_back(obs_commit *c, obs_batch *b) {
   bool tell = c->queued < c->room_at;
   if (tell) c->room_at = 0;
   pthread_mutex_unlock(&c->lock);
-  b->done(b);
+  if (is_to_be_confirmed(c, b))
+    c->opts.confirm(c->opts.confirm_arg, b);
+  else
+    b->done(b);
   if (tell && c->opts.room != NULL) c->opts.room(c->opts.room_arg);
 }
 

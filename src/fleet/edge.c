@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 enum {
-  GATHER_MS = 5,      /* rows of a partition gather for so long, unless a batch is full before */
+  GATHER_MS = 5,      /* rows of a partition gather for so long, where nobody waits for the stream */
   IDLE_MS = 1000,     /* between two looks when nothing happens */
   PUBLISH_MS = 10000, /* for an answer */
   RETRY_MS = 500,     /* after a batch was refused */
@@ -73,6 +73,7 @@ struct obs_edge {
   uint64_t read;        /* every row up to it was added to a batch, or needed none */
   uint64_t low;         /* every row up to it is in the stream */
   uint64_t max_payload; /* of a message */
+  uint32_t gather_ms;   /* rows of a partition gather for so long, unless a batch is full before */
   uint64_t sync_at, save_at, reopen_at, full_at;
   uint64_t stop_at; /* monotonic ms; under the mutex */
 
@@ -402,7 +403,7 @@ static void take_results(obs_edge *e, uint64_t now) {
 
 static bool is_due(const obs_edge_part *p, uint64_t now) {
   return obs_fleet_batch_rows(&p->growing) > 0 &&
-         (now - p->grows_since_ms >= GATHER_MS || obs_fleet_batch_is_full(&p->growing, 0));
+         (now - p->grows_since_ms >= p->edge->gather_ms || obs_fleet_batch_is_full(&p->growing, 0));
 }
 
 /* What is due; `everything`: at the end. */
@@ -460,6 +461,7 @@ static bool add_row(void *arg, const obs_journal_row *row) {
     pthread_mutex_lock(&e->mutex);
     e->counts.too_large++;
     pthread_mutex_unlock(&e->mutex);
+    if (e->opts.acks != NULL) obs_acks_refuse(e->opts.acks, row->seq);
     e->read = row->seq;
     return true;
   }
@@ -496,6 +498,15 @@ static void read_rows(obs_edge *e) {
       return;
     }
   } while (e->more && !e->blocked && e->read > before);
+}
+
+/* ---- who waits for the stream ---- */
+
+static void tell_progress(obs_edge *e) {
+  uint64_t seqs[OBS_FLEET_PARTITIONS];
+  if (e->opts.acks == NULL || !e->synced) return;
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) seqs[i] = e->parts[i].place.seq;
+  obs_acks_progress(e->opts.acks, seqs, find_low(e));
 }
 
 /* ---- the spool ---- */
@@ -598,7 +609,7 @@ static uint64_t wait_ms(const obs_edge *e, uint64_t now) {
   for (uint32_t i = 0; e->synced && i < OBS_FLEET_PARTITIONS; i++) {
     const obs_edge_part *p = &e->parts[i];
     uint64_t at = UINT64_MAX;
-    if (p->rows == 0 && obs_fleet_batch_rows(&p->growing) > 0) at = p->grows_since_ms + GATHER_MS;
+    if (p->rows == 0 && obs_fleet_batch_rows(&p->growing) > 0) at = p->grows_since_ms + e->gather_ms;
     if (p->rows > 0 && p->retry_at > now) at = p->retry_at;
     if (at != UINT64_MAX && at <= now) return 1;
     if (at != UINT64_MAX && at - now < ms) ms = at - now;
@@ -613,7 +624,7 @@ static void wait_for_work(obs_edge *e, uint64_t now) {
   pthread_mutex_lock(&e->mutex);
   if (!e->event && !e->stopping) {
     if (atomic_load(&e->fresh)) {
-      obs_thread_cond_wait_ms(&e->cond, &e->mutex, GATHER_MS < ms ? GATHER_MS : ms);
+      if (e->gather_ms > 0) obs_thread_cond_wait_ms(&e->cond, &e->mutex, e->gather_ms < ms ? e->gather_ms : ms);
     } else {
       atomic_store(&e->sleeping, true);
       if (!atomic_load(&e->fresh)) obs_thread_cond_wait_ms(&e->cond, &e->mutex, ms);
@@ -644,6 +655,7 @@ static void *forward(void *arg) {
     if (e->nats != NULL) {
       take_results(e, now);
       look_at_stream(e, now);
+      tell_progress(e);
       pthread_mutex_lock(&e->mutex);
       bool stopping = e->stopping;
       pthread_mutex_unlock(&e->mutex);
@@ -670,6 +682,7 @@ observer_err obs_edge_open(const obs_edge_opts *opts, obs_edge **out, char *erro
   *out = NULL;
   if (e == NULL) return err;
   e->opts = *opts;
+  e->gather_ms = opts->acks != NULL ? 0 : GATHER_MS;
   e->away_since_ms = obs_clock_mono_ms();
   if (pthread_mutex_init(&e->mutex, NULL) != 0) {
     free(e);

@@ -148,6 +148,7 @@ void obs_metrics_read_all(const obs_metrics_sources *from, obs_metrics_values *o
   if (from->commit != NULL) obs_commit_get_figures(from->commit, &out->commit);
   if (from->learn != NULL) read_loops(from->learn, out);
   if (from->edge != NULL) obs_edge_get_counts(from->edge, &out->edge);
+  if (from->acks != NULL) obs_acks_get_counts(from->acks, &out->acks);
   if (from->producers != NULL) obs_producers_get_counts(from->producers, &out->producers);
   if (from->worker != NULL) obs_fleet_worker_get_counts(from->worker, &out->worker);
   if (from->notify != NULL) obs_notify_get_counts(from->notify, &out->notify);

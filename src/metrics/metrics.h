@@ -60,6 +60,7 @@ typedef struct {
   obs_redact *redact;
   const char *redact_mode;  /* "secrets" */
   obs_edge *edge;           /* NULL: nothing is forwarded */
+  obs_acks *acks;           /* NULL: no answer waits for the stream */
   obs_producers *producers; /* NULL: nothing is taken from NATS */
   obs_fleet_worker *worker; /* NULL: nothing is folded */
   /* The connections of each listening socket. */
@@ -140,6 +141,7 @@ typedef struct {
   obs_reviews_counts reviews;
   obs_notify_counts notify;
   obs_edge_counts edge;
+  obs_acks_counts acks;
   obs_producers_counts producers;
   obs_fleet_worker_counts worker;
   uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];

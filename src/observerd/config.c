@@ -238,6 +238,13 @@ static const obs_option rows[] = {
     {"replicas", NUMBER("N", 1, 5), .initial = "1", IN("cluster", replicas),
      .help = "servers that keep each message of what is made in NATS: 3 where there are three servers; what exists "
              "stays as it is"},
+    {"ack", .meta = "WHEN", .type = OBS_OPTION_CHOICE, .initial = "spool", .choices = "spool stream",
+     IN("cluster", ack),
+     .help = "with --forward, when REP and HTTP are answered: spool (the ops are in the journal here) or stream (NATS "
+             "has acknowledged them, too)"},
+    {"ack-wait", TIME_IN("SECONDS", 1000, 1, 3600), .initial = "5", IN("cluster", ack_wait_s),
+     .help =
+         "with --ack stream, how long an answer waits for NATS; then it is an error, though the ops are recorded here"},
     {"spool-bytes", BYTES("BYTES", 64 * KIB, UINT64_MAX), .initial = "4G", IN("cluster", spool_bytes),
      .help = "most bytes of the journal that are not forwarded yet; then nothing more is taken until there is room"},
     {"forward-linger", TIME_IN("SECONDS", 1000, 0, 31536000), .initial = "300", IN("cluster", linger_s),

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500, FLEET_STOP_MS = 3000 };
 
@@ -33,6 +34,11 @@ static void on_recorded(void *arg, obs_batch *b, uint64_t first_seq, int64_t now
   (void)now_ms;
   obs_feed_recorded(d->feed, b, first_seq);
   obs_fleet_recorded(d->fleet);
+}
+
+static void on_confirm(void *arg, obs_batch *b) {
+  const obs_daemon *d = arg;
+  obs_fleet_confirm(d->fleet, b);
 }
 
 /* The commit stage, with all that follow it, as the checkpoint and the journal have them. */
@@ -94,6 +100,8 @@ static observer_err recover(obs_daemon *d, const obs_config *o, char *error, siz
                                   .checkpoint_s = (uint32_t)o->checkpoint_s,
                                   .room = on_room,
                                   .room_arg = d,
+                                  .confirm = strcmp(o->ack, "stream") == 0 ? on_confirm : NULL,
+                                  .confirm_arg = d,
                                   .followers = followers,
                                   .nfollowers = nfollowers};
   observer_err err = obs_commit_open(&commit, &d->commit);
@@ -160,7 +168,8 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   if ((err = obs_tls_open(o->tls_cert, o->tls_key, o->tls_ca, &d->tls)) != OBSERVER_E_OK) goto fail;
 
   const obs_op_limits limits = obs_daemon_limits(o);
-  if ((err = obs_fleet_open(o, &limits, d->journal, d->commit, &d->fleet, error, error_size)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_fleet_open(o, &limits, d->journal, d->commit, &d->fleet, error, error_size)) != OBSERVER_E_OK)
+    goto fail;
 
   /* Sockets before threads. */
   if ((err = obs_daemon_open_sockets(d, o, error, error_size)) != OBSERVER_E_OK) goto fail;

@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONNECT_MS = 2000, SETTLE_MS = 2000 };
+enum { CONNECT_MS = 2000, SETTLE_MS = 2000, HURRY_MS = 1500 };
 
 struct obs_fleet {
   obs_commit *commit;
   const obs_config *config;
+  obs_acks *acks;           /* NULL: answers do not wait for the stream */
   obs_edge *edge;           /* NULL: it is none */
   obs_producers *producers; /* NULL: nothing is taken from NATS */
   obs_nats *nats;           /* the worker's */
@@ -32,6 +33,7 @@ bool obs_fleet_check(const obs_config *c, obs_buf *error) {
   if (works && c->ephemeral) obs_buf_puts(error, "jetstream: needs a data directory, and ephemeral has none\n");
   if (forwards && c->ephemeral) obs_buf_puts(error, "forward: needs a journal, and there is none with ephemeral\n");
   if (!forwards && strcmp(c->nats_in, "yes") == 0) obs_buf_puts(error, "nats-in: needs forward\n");
+  if (!forwards && strcmp(c->ack, "stream") == 0) obs_buf_puts(error, "ack: stream needs forward\n");
   if ((c->nats_cert == NULL) != (c->nats_key == NULL))
     obs_buf_puts(error, "nats-cert and nats-key: one needs the other\n");
   return error->len == before;
@@ -54,6 +56,9 @@ static void on_connection(void *arg, bool connected, const char *why) {
 
 static observer_err open_edge(obs_fleet *f, obs_journal *journal, char *error, size_t size) {
   const obs_config *c = f->config;
+  const obs_acks_opts acks = {journal, (uint32_t)c->ack_wait_s * 1000, c->queue_bytes};
+  observer_err err = strcmp(c->ack, "stream") == 0 ? obs_acks_open(&acks, &f->acks) : OBSERVER_E_OK;
+  if (err != OBSERVER_E_OK) return err;
   const obs_edge_opts edge = {.journal = journal,
                               .dir = c->data_dir,
                               .urls = (const char *const *)c->forward.items,
@@ -65,6 +70,7 @@ static observer_err open_edge(obs_fleet *f, obs_journal *journal, char *error, s
                               .replicas = (uint32_t)c->replicas,
                               .spool_bytes = c->spool_bytes,
                               .linger_ms = c->linger_s * 1000,
+                              .acks = f->acks,
                               .full = on_full,
                               .arg = f};
   return obs_edge_open(&edge, &f->edge, error, size);
@@ -178,7 +184,8 @@ static observer_err start_worker(obs_fleet *f) {
 
 observer_err obs_fleet_start(obs_fleet *f) {
   observer_err err = OBSERVER_E_OK;
-  if (f != NULL && f->edge != NULL) err = obs_edge_start(f->edge);
+  if (f != NULL && f->acks != NULL) err = obs_acks_start(f->acks);
+  if (f != NULL && f->edge != NULL && err == OBSERVER_E_OK) err = obs_edge_start(f->edge);
   if (f != NULL && err == OBSERVER_E_OK && f->config->jetstream.n > 0) err = start_worker(f);
   return err;
 }
@@ -189,6 +196,7 @@ observer_err obs_fleet_start_intake(obs_fleet *f) {
 
 void obs_fleet_stop_intake(obs_fleet *f) {
   if (f != NULL && f->producers != NULL) obs_producers_stop_take(f->producers);
+  if (f != NULL && f->acks != NULL) obs_acks_hurry(f->acks, HURRY_MS);
 }
 
 void obs_fleet_room(obs_fleet *f) {
@@ -202,6 +210,7 @@ void obs_fleet_recorded(obs_fleet *f) {
 void obs_fleet_stop(obs_fleet *f, uint32_t ms) {
   if (f != NULL && f->producers != NULL) obs_producers_stop(f->producers, SETTLE_MS);
   if (f != NULL && f->edge != NULL) obs_edge_stop(f->edge, ms);
+  if (f != NULL && f->acks != NULL) obs_acks_stop(f->acks);
 }
 
 void obs_fleet_close(obs_fleet *f) {
@@ -211,7 +220,19 @@ void obs_fleet_close(obs_fleet *f) {
   obs_nats_close(f->nats);
   obs_producers_close(f->producers);
   obs_edge_close(f->edge);
+  obs_acks_close(f->acks);
   free(f);
+}
+
+void obs_fleet_confirm(obs_fleet *f, obs_batch *b) {
+  if (f != NULL && f->acks != NULL)
+    obs_acks_hold(f->acks, b);
+  else
+    b->done(b);
+}
+
+obs_acks *obs_fleet_acks(obs_fleet *f) {
+  return f != NULL ? f->acks : NULL;
 }
 
 obs_edge *obs_fleet_edge(obs_fleet *f) {

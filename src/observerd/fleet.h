@@ -23,15 +23,19 @@ observer_err obs_fleet_open(const obs_config *c, const obs_op_limits *limits, ob
 observer_err obs_fleet_start(obs_fleet *f);
 /* Takes what producers publish; when all else is started. */
 observer_err obs_fleet_start_intake(obs_fleet *f);
+/* Takes no more, and lets no answer wait for long. */
 void obs_fleet_stop_intake(obs_fleet *f);
 /* The queue has room again. Any thread. */
 void obs_fleet_room(obs_fleet *f);
 void obs_fleet_recorded(obs_fleet *f);
+/* With --ack stream: takes a recorded batch over until the stream has it (fleet/acks.h). */
+void obs_fleet_confirm(obs_fleet *f, obs_batch *b);
 /* After the commit has stopped: what was recorded is forwarded, for at most `ms`. */
 void obs_fleet_stop(obs_fleet *f, uint32_t ms);
 void obs_fleet_close(obs_fleet *f);
 /* NULL: it is none. */
 obs_edge *obs_fleet_edge(obs_fleet *f);
+obs_acks *obs_fleet_acks(obs_fleet *f);
 obs_producers *obs_fleet_producers(obs_fleet *f);
 obs_fleet_worker *obs_fleet_get_worker(obs_fleet *f);
 /* From one thread; it may wait for a connection. */
