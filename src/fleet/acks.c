@@ -21,6 +21,7 @@ typedef struct waiting waiting;
 typedef struct need {
   waiting *of;
   uint32_t queue;
+  bool queued;
   uint64_t seq;
   struct need *next, *prev;
 } need;
@@ -82,12 +83,13 @@ static void push_need(obs_acks *a, need *n) {
   n->prev = a->queues[n->queue].last;
   *(n->prev != NULL ? &n->prev->next : &a->queues[n->queue].first) = n;
   a->queues[n->queue].last = n;
+  n->queued = true;
 }
 
 static void unlink_need(obs_acks *a, need *n) {
   *(n->prev != NULL ? &n->prev->next : &a->queues[n->queue].first) = n->next;
   *(n->next != NULL ? &n->next->prev : &a->queues[n->queue].last) = n->prev;
-  n->of = NULL;
+  n->queued = false;
 }
 
 /* ---- verdicts ---- */
@@ -108,7 +110,7 @@ static void refuse_large(obs_batch *b) {
 /* Moves it to those that are answered; with the mutex. */
 static void make_ready(obs_acks *a, waiting *w) {
   for (uint32_t i = 0; i < w->nneeds; i++)
-    if (w->needs[i].of != NULL) unlink_need(a, &w->needs[i]);
+    if (w->needs[i].queued) unlink_need(a, &w->needs[i]);
   unlink_waiting(&a->waits, w);
   push(&a->ready, w);
   a->bytes -= w->bytes;
@@ -139,7 +141,7 @@ static waiting *new_waiting(obs_batch *b, const uint64_t needs[QUEUES], uint32_t
   w->first = b->recorded_ops > 0 ? b->last_seq - b->recorded_ops + 1 : 0;
   w->last = b->last_seq;
   for (uint32_t queue = 0; queue < QUEUES; queue++)
-    if (needs[queue] > 0) w->needs[w->nneeds++] = (need){.queue = queue, .seq = needs[queue]};
+    if (needs[queue] > 0) w->needs[w->nneeds++] = (need){.of = w, .queue = queue, .seq = needs[queue]};
   return w;
 }
 
@@ -168,9 +170,7 @@ static bool enqueue(obs_acks *a, waiting *w) {
     return false;
   }
   for (uint32_t i = 0; i < w->nneeds; i++) {
-    if (w->needs[i].seq <= a->seqs[w->needs[i].queue]) continue;
-    w->needs[i].of = w;
-    push_need(a, &w->needs[i]);
+    if (w->needs[i].seq > a->seqs[w->needs[i].queue]) push_need(a, &w->needs[i]);
   }
   w->hurries = a->hurries;
   w->deadline_ms = now + (a->hurries ? a->hurry_ms : a->opts.wait_ms);
