@@ -88,7 +88,8 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   atomic_fetch_add(&n->messages, b->messages);
   atomic_fetch_add(&n->bytes, b->message_bytes);
   bool ask = obs_commit_is_ask(b);
-  if (!ask) atomic_fetch_add(&n->received, obs_batch_items(b));
+  bool again = obs_commit_comes_again(b);
+  if (!again) atomic_fetch_add(&n->received, obs_batch_items(b));
   size_t bytes = obs_batch_bytes(b);
   bool pauses = obs_transport_policies[b->transport].full == OBS_TRANSPORT_PAUSES;
   size_t room = pauses ? SIZE_MAX : share_of(c, b->transport, b->pipelined);
@@ -108,7 +109,7 @@ observer_err obs_commit_submit(obs_commit *c, obs_batch *b) {
   }
   pthread_mutex_unlock(&c->lock);
   if (err == OBSERVER_E_OK) return err;
-  atomic_fetch_add(ask ? &n->refused : &n->rejects[err == OBSERVER_E_FULL ? OBS_REJECT_QUEUE : OBS_REJECT_DISK],
+  atomic_fetch_add(again ? &n->refused : &n->rejects[err == OBSERVER_E_FULL ? OBS_REJECT_QUEUE : OBS_REJECT_DISK],
                    obs_batch_items(b));
   b->error = err;
   return err;

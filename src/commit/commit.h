@@ -13,8 +13,9 @@
  *   some seconds.
  * Who may fill the queue how far, and what follows: op/transport.h, a row a transport.
  * Counts, of ops and records together: received = recorded + duplicate + rejected + in flight, per transport, at every
- *   moment. What a peer was told to send again (the disk fails, the queue is full) is `refused` and nothing else: it
- *   counts as received when it comes and can be recorded. So what peers wait for is received when it is answered. */
+ *   moment. What a peer was told to send again (the disk fails, the queue is full), or NATS brings again, is `refused`
+ *   and nothing else: it counts as received when it comes and can be recorded. So what peers wait for is received when
+ * it is answered. */
 #ifndef OBS_COMMIT_COMMIT_H
 #define OBS_COMMIT_COMMIT_H
 
@@ -69,6 +70,10 @@ typedef struct {
   uint32_t checkpoint_s;         /* seconds between checkpoints; 0: only when asked for, and at the end */
   void (*room)(void *arg);       /* who was told that there is no room has some; commit thread; must not block */
   void *room_arg;
+  /* Takes recorded ops over whose peers wait for an answer, and calls `done` later, on any thread; it may set the error
+   * then. Commit thread; must not block. NULL: `done` is called at once. */
+  void (*confirm)(void *arg, obs_batch *b);
+  void *confirm_arg;
   const obs_commit_follower *followers; /* in the order they are called; copied */
   uint32_t nfollowers;                  /* at most OBS_FOLLOWERS */
 } obs_commit_opts;

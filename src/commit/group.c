@@ -186,6 +186,11 @@ static void keep_rejects(obs_commit *c, int64_t now_ms) {
   obs_journal_rejects_fini(&gathered);
 }
 
+static bool is_to_be_confirmed(const obs_commit *c, const obs_batch *b) {
+  return c->opts.confirm != NULL && obs_transport_policies[b->transport].confirms && b->error == OBSERVER_E_OK &&
+         b->nops > 0;
+}
+
 /* Queue space is released before `done`: the peer may send at once. */
 static void give_back(obs_commit *c, obs_batch *b) {
   size_t bytes = obs_batch_bytes(b);
@@ -194,7 +199,10 @@ static void give_back(obs_commit *c, obs_batch *b) {
   bool tell = c->queued < c->room_at;
   if (tell) c->room_at = 0;
   pthread_mutex_unlock(&c->lock);
-  b->done(b);
+  if (is_to_be_confirmed(c, b))
+    c->opts.confirm(c->opts.confirm_arg, b);
+  else
+    b->done(b);
   if (tell && c->opts.room != NULL) c->opts.room(c->opts.room_arg);
 }
 
@@ -240,7 +248,7 @@ static void finish_batch(obs_commit *c, obs_batch *b, int64_t now_ms) {
     if (f->apply != NULL) f->apply(f->arg, b, c->next_seq, now_ms);
   }
   c->next_seq += b->recorded_ops;
-  if (obs_commit_is_ask(b)) atomic_fetch_add(&n->received, obs_batch_items(b));
+  if (obs_commit_comes_again(b)) atomic_fetch_add(&n->received, obs_batch_items(b));
   atomic_fetch_add(&n->recorded, b->recorded);
   atomic_fetch_add(&n->duplicate, b->duplicates);
   for (uint32_t i = 0; i < b->nrejects; i++) atomic_fetch_add(&n->rejects[b->rejects[i].why], 1);
@@ -252,7 +260,7 @@ void obs_commit_fail_batch(obs_commit *c, obs_batch *b, observer_err err, const 
   snprintf(b->error_text, sizeof(b->error_text), "%s", text);
   b->recorded = b->recorded_ops = b->duplicates = 0;
   obs_commit_atomics *n = &c->counts[b->transport];
-  atomic_fetch_add(obs_commit_is_ask(b) ? &n->refused : &n->rejects[OBS_REJECT_DISK], obs_batch_items(b));
+  atomic_fetch_add(obs_commit_comes_again(b) ? &n->refused : &n->rejects[OBS_REJECT_DISK], obs_batch_items(b));
   give_back(c, b);
 }
 

@@ -123,6 +123,11 @@ static inline bool obs_commit_is_ask(const obs_batch *b) {
   return obs_transport_policies[b->transport].full == OBS_TRANSPORT_REFUSES;
 }
 
+/* Whether what is not recorded of it comes again. */
+static inline bool obs_commit_comes_again(const obs_batch *b) {
+  return obs_transport_policies[b->transport].comes_again;
+}
+
 static inline bool obs_commit_waits_for_disk(const obs_batch *b) {
   return obs_transport_policies[b->transport].waits_for_disk;
 }

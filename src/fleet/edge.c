@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 enum {
-  GATHER_MS = 5,      /* rows of a partition gather for so long, unless a batch is full before */
+  GATHER_MS = 5,      /* rows of a partition gather for so long, where nobody waits for the stream */
   CATCH_UP_MS = 50,   /* the same while more rows are there than can be read: batches are to be full then */
   AHEAD = 3,          /* batches of a partition that wait, the one that grows among them: others need not wait for it */
   IDLE_MS = 1000,     /* between two looks when nothing happens */
@@ -86,6 +86,7 @@ struct obs_edge {
   uint64_t read;        /* every row up to it was added to a batch, or needed none */
   uint64_t low;         /* every row up to it is in the stream */
   uint64_t max_payload; /* of a message */
+  uint32_t gather_ms;   /* rows of a partition gather for so long, unless a batch is full before */
   uint64_t sync_at, look_at, save_at, reopen_at, full_at, beat_at;
   int64_t started_ms; /* wall clock */
   uint64_t stop_at;   /* monotonic ms; under the mutex */
@@ -541,7 +542,7 @@ static void take_results(obs_edge *e, uint64_t now) {
 }
 
 static uint64_t gathers_ms(const obs_edge *e) {
-  return e->blocked ? CATCH_UP_MS : GATHER_MS;
+  return e->blocked ? CATCH_UP_MS : e->gather_ms;
 }
 
 static bool is_due(const obs_edge_part *p, uint64_t now, uint64_t ms) {
@@ -611,6 +612,7 @@ static bool add_row(void *arg, const obs_journal_row *row) {
     pthread_mutex_lock(&e->mutex);
     e->counts.too_large++;
     pthread_mutex_unlock(&e->mutex);
+    if (e->opts.acks != NULL) obs_acks_refuse(e->opts.acks, row->seq);
     e->read = row->seq;
     return true;
   }
@@ -648,6 +650,15 @@ static void read_rows(obs_edge *e) {
     take_results(e, e->now);
     send_due(e, e->now, CATCH_UP_MS);
   } while (e->more && !e->blocked && e->read > before);
+}
+
+/* ---- who waits for the stream ---- */
+
+static void tell_progress(obs_edge *e) {
+  uint64_t seqs[OBS_FLEET_PARTITIONS];
+  if (e->opts.acks == NULL || !e->synced) return;
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) seqs[i] = e->parts[i].place.seq;
+  obs_acks_progress(e->opts.acks, seqs, find_low(e));
 }
 
 /* ---- the spool ---- */
@@ -795,7 +806,7 @@ static void wait_for_work(obs_edge *e, uint64_t now) {
   pthread_mutex_lock(&e->mutex);
   if (!e->event && !e->stopping) {
     if (atomic_load(&e->fresh)) {
-      obs_thread_cond_wait_ms(&e->cond, &e->mutex, GATHER_MS < ms ? GATHER_MS : ms);
+      if (e->gather_ms > 0) obs_thread_cond_wait_ms(&e->cond, &e->mutex, e->gather_ms < ms ? e->gather_ms : ms);
     } else {
       atomic_store(&e->sleeping, true);
       if (!atomic_load(&e->fresh)) obs_thread_cond_wait_ms(&e->cond, &e->mutex, ms);
@@ -826,6 +837,7 @@ static void *forward(void *arg) {
     if (e->nats != NULL) {
       take_results(e, now);
       look_at_stream(e, now);
+      tell_progress(e);
       pthread_mutex_lock(&e->mutex);
       bool stopping = e->stopping;
       pthread_mutex_unlock(&e->mutex);
@@ -854,6 +866,7 @@ observer_err obs_edge_open(const obs_edge_opts *opts, obs_edge **out, char *erro
   *out = NULL;
   if (e == NULL) return err;
   e->opts = *opts;
+  e->gather_ms = opts->acks != NULL ? 0 : GATHER_MS;
   e->away_since_ms = obs_clock_mono_ms();
   e->started_ms = obs_clock_wall_ms();
   if (pthread_mutex_init(&e->mutex, NULL) != 0) {

@@ -17,6 +17,7 @@
 #ifndef OBS_FLEET_EDGE_H
 #define OBS_FLEET_EDGE_H
 
+#include "fleet/acks.h"
 #include "journal/journal.h"
 
 #define OBS_FLEET_STREAM "OBSERVER_OPS"
@@ -34,6 +35,7 @@ typedef struct {
   uint32_t replicas;                                       /* of what it makes in NATS */
   uint64_t spool_bytes; /* of rows that are not in the stream yet; when there are more, nothing is taken */
   uint64_t linger_ms;   /* rows are kept for so long although they are in the stream */
+  obs_acks *acks; /* answers that wait for the stream, which then gets rows as soon as they are recorded; NULL: none */
   /* There is no room in the spool, `why` says so, perhaps again with other words; NULL: there is. From obs:forward, and
    * from obs_edge_open. */
   void (*full)(void *arg, const char *why);

@@ -17,6 +17,7 @@
 #include "bridge/bridge.h"
 #include "feed/feed.h"
 #include "fleet/edge.h"
+#include "fleet/producers.h"
 #include "fleet/worker.h"
 #include "learn/advice/advice.h"
 #include "learn/analyses/analyses.h"
@@ -57,9 +58,11 @@ typedef struct {
   obs_alerts *alerts; /* NULL: none */
   obs_tls *tls;
   obs_redact *redact;
-  const char *redact_mode; /* "secrets" */
-  obs_edge *edge;          /* NULL: nothing is forwarded */
-  bool works;              /* partitions are folded: */
+  const char *redact_mode;  /* "secrets" */
+  obs_edge *edge;           /* NULL: nothing is forwarded */
+  obs_acks *acks;           /* NULL: no answer waits for the stream */
+  obs_producers *producers; /* NULL: nothing is taken from NATS */
+  bool works;               /* partitions are folded: */
   obs_fleet_worker_counts worker;
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
@@ -140,6 +143,8 @@ typedef struct {
   obs_reviews_counts reviews;
   obs_notify_counts notify;
   obs_edge_counts edge;
+  obs_acks_counts acks;
+  obs_producers_counts producers;
   obs_fleet_worker_counts worker;
   uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];
   obs_metrics_process process;

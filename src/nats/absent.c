@@ -210,3 +210,71 @@ observer_err obs_nats_pull_fetch(obs_nats_pull *p, uint32_t max_msgs, uint64_t m
 void obs_nats_pull_close(obs_nats_pull *p) {
   (void)p;
 }
+
+observer_err obs_nats_queue_ensure(obs_nats *n, const char *name, const char *const *subjects, size_t nsubjects,
+                                   uint32_t replicas, uint64_t max_bytes, obs_nats_stream *out, char *why) {
+  return obs_nats_stream_ensure(n, name, subjects, nsubjects, replicas, max_bytes, out, why);
+}
+
+observer_err obs_nats_publish_headers(obs_nats *n, const char *subject, const char *msg_id,
+                                      const obs_nats_header *headers, size_t nheaders, const void *data, size_t len,
+                                      uint32_t timeout_ms, obs_nats_published done, void *arg, char *why) {
+  (void)headers;
+  (void)nheaders;
+  return obs_nats_publish(n, subject, msg_id, data, len, timeout_ms, done, arg, why);
+}
+
+uint64_t obs_nats_max_payload(obs_nats *n) {
+  (void)n;
+  return 0;
+}
+
+observer_err obs_nats_flush(obs_nats *n, uint32_t timeout_ms, char *why) {
+  (void)n;
+  (void)timeout_ms;
+  return absent(why);
+}
+
+observer_err obs_nats_work_open(obs_nats *n, const char *stream, const char *name, uint32_t ack_wait_ms,
+                                uint32_t max_pending, obs_nats_work **out, char *why) {
+  (void)n;
+  (void)stream;
+  (void)name;
+  (void)ack_wait_ms;
+  (void)max_pending;
+  *out = NULL;
+  return absent(why);
+}
+
+observer_err obs_nats_work_fetch(obs_nats_work *w, uint32_t max_msgs, uint64_t max_bytes, uint32_t timeout_ms,
+                                 void (*fn)(void *arg, const obs_nats_task *t), void *arg, char *why) {
+  (void)w;
+  (void)max_msgs;
+  (void)max_bytes;
+  (void)timeout_ms;
+  (void)fn;
+  (void)arg;
+  return absent(why);
+}
+
+void obs_nats_work_return(obs_nats_work *w, uint32_t delay_ms) {
+  (void)w;
+  (void)delay_ms;
+}
+
+void obs_nats_work_close(obs_nats_work *w) {
+  (void)w;
+}
+
+observer_err obs_nats_task_done(obs_nats *n, const char *reply) {
+  (void)n;
+  (void)reply;
+  return absent(NULL);
+}
+
+observer_err obs_nats_task_return(obs_nats *n, const char *reply, uint32_t delay_ms) {
+  (void)n;
+  (void)reply;
+  (void)delay_ms;
+  return absent(NULL);
+}

@@ -20,8 +20,9 @@ typedef struct {
 
 typedef struct obs_nats_ending obs_nats_ending;
 
-/* What a pull's messages come to: a subscription of <inbox>.*. It outlives the pull, for libnats before 3.6 may still
- * look at a subscription that was destroyed while a message came in (nats.c issue 637): the next pull has it. */
+/* What a reader's messages come to: a subscription of <inbox>.*. It outlives the reader, for libnats before 3.6 may
+ * still look at a subscription that was destroyed while a message came in (nats.c issue 637): the next reader has it.
+ */
 typedef struct obs_nats_box {
   natsInbox *inbox;
   natsSubscription *sub;
@@ -44,7 +45,7 @@ struct obs_nats {
   obs_nats_waiting *waiting; /* OBS_NATS_IN_FLIGHT places */
   uint32_t first_free;
 
-  obs_nats_box *boxes;               /* that no pull has */
+  obs_nats_box *boxes;               /* that no reader has */
   OBS_VEC(natsSubscription *) ended; /* unsubscribed; destroyed behind the end of the connection, for the same reason */
 
   natsInbox *inbox; /* PubAcks come to <inbox>.<place>.<turn> */
@@ -73,7 +74,23 @@ void obs_nats_fail_waiting(obs_nats *n, const char *why);
 observer_err obs_nats_ending_open(natsSubscription *sub, obs_nats_ending **out);
 /* Unsubscribes, and waits until its callback has returned for the last time. NULL: nothing. */
 void obs_nats_ending_close(obs_nats *n, natsSubscription *sub, obs_nats_ending *e);
-/* pull.c: behind the end of the connection. */
+
+/* ---- box.c: for pull.c and work.c ---- */
+
+enum { OBS_NATS_NAME_MAX = 128 };
+
+/* One that was left, else a new one. */
+observer_err obs_nats_box_take(obs_nats *n, obs_nats_box **out, char *why);
+void obs_nats_box_leave(obs_nats *n, obs_nats_box *box);
+/* Behind the end of the connection. */
 void obs_nats_free_boxes(obs_nats *n);
+
+/* Where a message of a consumer stands, as its reply subject says. */
+typedef struct {
+  uint64_t deliveries, stream_seq, consumer_seq, pending;
+  int64_t time_ns;
+} obs_nats_place;
+/* False: it is no reply subject of a consumer. */
+bool obs_nats_place_read(const char *reply, obs_nats_place *out);
 
 #endif

@@ -75,6 +75,9 @@ typedef struct {
  * bound. */
 observer_err obs_nats_stream_ensure(obs_nats *n, const char *name, const char *const *subjects, size_t nsubjects,
                                     uint32_t replicas, uint64_t max_bytes, obs_nats_stream *out, char *why);
+/* The same of a queue: a message leaves it when it was acknowledged (obs_nats_work). */
+observer_err obs_nats_queue_ensure(obs_nats *n, const char *name, const char *const *subjects, size_t nsubjects,
+                                   uint32_t replicas, uint64_t max_bytes, obs_nats_stream *out, char *why);
 observer_err obs_nats_stream_look(obs_nats *n, const char *name, obs_nats_stream *out, char *why);
 /* Its message `seq`. NOTFOUND: there is none. `data` gets its bytes behind what it has. */
 observer_err obs_nats_stream_get(obs_nats *n, const char *name, uint64_t seq, obs_buf *data, char *why);
@@ -90,6 +93,17 @@ enum { OBS_NATS_IN_FLIGHT = 8192 };
 typedef void (*obs_nats_published)(void *arg, observer_err err, const char *why, uint64_t stream_seq, bool duplicate);
 observer_err obs_nats_publish(obs_nats *n, const char *subject, const char *msg_id, const void *data, size_t len,
                               uint32_t timeout_ms, obs_nats_published done, void *arg, char *why);
+/* The same with headers; what a header's value cannot have becomes a blank. */
+typedef struct {
+  const char *name, *value;
+} obs_nats_header;
+observer_err obs_nats_publish_headers(obs_nats *n, const char *subject, const char *msg_id,
+                                      const obs_nats_header *headers, size_t nheaders, const void *data, size_t len,
+                                      uint32_t timeout_ms, obs_nats_published done, void *arg, char *why);
+/* The bytes that the server takes in a message, headers included; 0: not known. */
+uint64_t obs_nats_max_payload(obs_nats *n);
+/* Waits until the server has all that was sent before. */
+observer_err obs_nats_flush(obs_nats *n, uint32_t timeout_ms, char *why);
 
 /* ---- messages that are not stored ---- */
 
@@ -148,5 +162,36 @@ observer_err obs_nats_pull_open(obs_nats *n, const char *stream, const char *fil
 observer_err obs_nats_pull_fetch(obs_nats_pull *p, uint32_t max_msgs, uint64_t max_bytes, uint32_t timeout_ms,
                                  bool (*fn)(void *arg, const obs_nats_message *m), void *arg, char *why);
 void obs_nats_pull_close(obs_nats_pull *p);
+
+/* ---- reading a stream together, with acknowledgements ---- */
+
+/* A durable consumer that all readers of its name share: each message goes to one of them, and again to any when it was
+ * given back, or not acknowledged in time. One thread reads; tasks are acknowledged and given back by any. */
+typedef struct obs_nats_work obs_nats_work;
+typedef struct {
+  const char *subject;
+  const char *reply; /* of obs_nats_task_done and obs_nats_task_return */
+  const void *data;
+  size_t len;
+  uint64_t stream_seq;
+  uint64_t deliveries; /* 1: for the first time */
+  uint64_t pending;    /* messages that nobody has had yet */
+  int64_t time_ns;     /* when it was stored, since the epoch */
+} obs_nats_task;
+/* Makes the consumer when it is not there; one that exists stays as it is. ack_wait_ms: what is not acknowledged within
+ * that time goes out again; max_pending: most messages that all readers together have not acknowledged. */
+observer_err obs_nats_work_open(obs_nats *n, const char *stream, const char *name, uint32_t ack_wait_ms,
+                                uint32_t max_pending, obs_nats_work **out, char *why);
+/* Waits until there is a message, at most timeout_ms, and gives what there is: at most max_msgs, and not many more than
+ * max_bytes, of which so many may be on their way when it returns: they come with the next call. TIMEDOUT: none came.
+ * After any other error, open another. */
+observer_err obs_nats_work_fetch(obs_nats_work *w, uint32_t max_msgs, uint64_t max_bytes, uint32_t timeout_ms,
+                                 void (*fn)(void *arg, const obs_nats_task *t), void *arg, char *why);
+/* Gives back what has come and was not fetched, for a delivery after delay_ms. */
+void obs_nats_work_return(obs_nats_work *w, uint32_t delay_ms);
+void obs_nats_work_close(obs_nats_work *w);
+/* It is sent and not waited for: when it gets lost, the message comes again. */
+observer_err obs_nats_task_done(obs_nats *n, const char *reply);
+observer_err obs_nats_task_return(obs_nats *n, const char *reply, uint32_t delay_ms);
 
 #endif

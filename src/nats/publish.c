@@ -213,8 +213,23 @@ void obs_nats_close_acks(obs_nats *n) {
   obs_nats_fail_waiting(n, "the connection was closed");
 }
 
+/* A line's end would end the header. */
+static natsStatus set_header(natsMsg *msg, const obs_nats_header *h) {
+  char value[OBS_NATS_WHY_MAX];
+  (void)snprintf(value, sizeof(value), "%s", h->value);
+  for (char *c = value; *c != '\0'; c++)
+    if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' ';
+  return natsMsgHeader_Set(msg, h->name, value);
+}
+
 observer_err obs_nats_publish(obs_nats *n, const char *subject, const char *msg_id, const void *data, size_t len,
                               uint32_t timeout_ms, obs_nats_published done, void *arg, char *why) {
+  return obs_nats_publish_headers(n, subject, msg_id, NULL, 0, data, len, timeout_ms, done, arg, why);
+}
+
+observer_err obs_nats_publish_headers(obs_nats *n, const char *subject, const char *msg_id,
+                                      const obs_nats_header *headers, size_t nheaders, const void *data, size_t len,
+                                      uint32_t timeout_ms, obs_nats_published done, void *arg, char *why) {
   char reply[160];
   natsMsg *msg = NULL;
   uint32_t turn = 0;
@@ -231,12 +246,26 @@ observer_err obs_nats_publish(obs_nats *n, const char *subject, const char *msg_
   (void)snprintf(reply, sizeof(reply), "%s.%" PRIu32 ".%" PRIu32, (const char *)n->inbox, place, turn);
   natsStatus s = natsMsg_Create(&msg, subject, reply, data, (int)len);
   if (s == NATS_OK && msg_id != NULL) s = natsMsgHeader_Set(msg, "Nats-Msg-Id", msg_id);
+  for (size_t i = 0; s == NATS_OK && i < nheaders; i++) s = set_header(msg, &headers[i]);
   if (s == NATS_OK) s = natsConnection_PublishMsg(n->nc, msg);
   natsMsg_Destroy(msg);
   if (s == NATS_OK) return OBSERVER_E_OK;
   observer_err err = obs_nats_fail(s, 0, "NATS: publish", why);
   /* When it was given up meanwhile, `done` has been called: then it counts as sent. */
   return leave_place(n, place, turn, &was) ? err : OBSERVER_E_OK;
+}
+
+uint64_t obs_nats_max_payload(obs_nats *n) {
+  int64_t bytes = natsConnection_GetMaxPayload(n->nc);
+  return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+observer_err obs_nats_flush(obs_nats *n, uint32_t timeout_ms, char *why) {
+  if (!obs_nats_is_connected(n)) {
+    obs_nats_say(why, "not connected");
+    return OBSERVER_E_NET;
+  }
+  return obs_nats_fail(natsConnection_FlushTimeout(n->nc, timeout_ms), 0, "NATS: flush", why);
 }
 
 /* ---- messages that are not stored ---- */

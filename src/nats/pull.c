@@ -12,7 +12,6 @@
 #include <stdlib.h>
 
 enum {
-  NAME_MAX_BYTES = 128,
   IDLE_S = 300,          /* the server forgets a consumer that nobody has asked for so long */
   LEAST_BYTES = 2 << 20, /* of a request: a message always fits */
   SILENCE_MS = 2000,     /* behind the end of a request the server says that it has ended */
@@ -24,8 +23,8 @@ enum {
 
 struct obs_nats_pull {
   obs_nats *n;
-  char stream[NAME_MAX_BYTES], filter[NAME_MAX_BYTES];
-  char consumer[NAME_MAX_BYTES]; /* "": it has to be made */
+  char stream[OBS_NATS_NAME_MAX], filter[OBS_NATS_NAME_MAX];
+  char consumer[OBS_NATS_NAME_MAX]; /* "": it has to be made */
   obs_nats_box *box;
   uint64_t next_seq; /* of the stream: none below is given out any more */
   uint64_t taken;    /* messages of this consumer */
@@ -70,53 +69,6 @@ static void drop_consumer(obs_nats_pull *p) {
   p->box->request++; /* answers to the old one are passed over */
 }
 
-/* ---- what its messages come to ---- */
-
-static void free_box(obs_nats_box *box) {
-  natsSubscription_Destroy(box->sub);
-  natsInbox_Destroy(box->inbox);
-  free(box);
-}
-
-/* One that an earlier pull has left, else a new one. */
-static observer_err take_box(obs_nats *n, obs_nats_box **out, char *why) {
-  char subject[NAME_MAX_BYTES];
-  pthread_mutex_lock(&n->mutex);
-  *out = n->boxes;
-  if (*out != NULL) n->boxes = (*out)->next;
-  pthread_mutex_unlock(&n->mutex);
-  if (*out != NULL) return OBSERVER_E_OK;
-  obs_nats_box *box = calloc(1, sizeof(*box));
-  if (box == NULL) return OBSERVER_E_NOMEM;
-  natsStatus s = natsInbox_Create(&box->inbox);
-  if (s == NATS_OK) {
-    (void)snprintf(subject, sizeof(subject), "%s.*", (const char *)box->inbox);
-    s = natsConnection_SubscribeSync(&box->sub, n->nc, subject);
-  }
-  if (s == NATS_OK) s = natsSubscription_SetPendingLimits(box->sub, -1, -1); /* bounded by what is asked for */
-  observer_err err = obs_nats_fail(s, 0, "NATS: subscribe", why);
-  if (err != OBSERVER_E_OK)
-    free_box(box); /* nothing has come to it */
-  else
-    *out = box;
-  return err;
-}
-
-static void leave_box(obs_nats *n, obs_nats_box *box) {
-  pthread_mutex_lock(&n->mutex);
-  box->next = n->boxes;
-  n->boxes = box;
-  pthread_mutex_unlock(&n->mutex);
-}
-
-void obs_nats_free_boxes(obs_nats *n) {
-  while (n->boxes != NULL) {
-    obs_nats_box *box = n->boxes;
-    n->boxes = box->next;
-    free_box(box);
-  }
-}
-
 /* ---- a pull ---- */
 
 observer_err obs_nats_pull_open(obs_nats *n, const char *stream, const char *filter, uint64_t start_seq,
@@ -132,7 +84,7 @@ observer_err obs_nats_pull_open(obs_nats *n, const char *stream, const char *fil
     obs_nats_say(why, "%s: too long a name", stream);
     goto fail;
   }
-  if ((err = take_box(n, &p->box, why)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_nats_box_take(n, &p->box, why)) != OBSERVER_E_OK) goto fail;
   if ((err = make_consumer(p, why)) != OBSERVER_E_OK) goto fail;
   *out = p;
   return OBSERVER_E_OK;
@@ -145,13 +97,13 @@ void obs_nats_pull_close(obs_nats_pull *p) {
   if (p == NULL) return;
   if (p->box != NULL) {
     drop_consumer(p);
-    leave_box(p->n, p->box);
+    obs_nats_box_leave(p->n, p->box);
   }
   free(p);
 }
 
 static observer_err ask(obs_nats_pull *p, uint32_t max_msgs, uint64_t max_bytes, uint32_t timeout_ms, char *why) {
-  char subject[3 * NAME_MAX_BYTES], reply[NAME_MAX_BYTES], body[160];
+  char subject[3 * OBS_NATS_NAME_MAX], reply[OBS_NATS_NAME_MAX], body[160];
   if (max_bytes < LEAST_BYTES) max_bytes = LEAST_BYTES;
   p->box->request++;
   (void)snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.MSG.NEXT.%s.%s", p->stream, p->consumer);
@@ -165,25 +117,6 @@ static observer_err ask(obs_nats_pull *p, uint32_t max_msgs, uint64_t max_bytes,
   p->want = max_msgs;
   p->ends_ms = obs_clock_mono_ms() + timeout_ms;
   return obs_nats_fail(natsConnection_PublishRequest(p->n->nc, subject, reply, body, n), 0, "NATS: request", why);
-}
-
-/* `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`, newer servers with a domain
- * and an account's hash behind `ACK`, and perhaps one token more at the end. */
-static bool read_place(const char *reply, uint64_t *stream_seq, uint64_t *consumer_seq, int64_t *time_ns,
-                       uint64_t *pending) {
-  enum { OLD = 9, NEW_FIRST = 2 };
-  const char *token[16];
-  int n = 0;
-  token[n++] = reply;
-  for (const char *dot = strchr(reply, '.'); dot != NULL && n < 16; dot = strchr(dot + 1, '.')) token[n++] = dot + 1;
-  if (n < OLD || strncmp(reply, "$JS.ACK.", 8) != 0) return false;
-  int first = n == OLD ? 0 : NEW_FIRST;
-  if (n < OLD + first) return false;
-  *stream_seq = strtoull(token[first + 5], NULL, 10);
-  *consumer_seq = strtoull(token[first + 6], NULL, 10);
-  *time_ns = strtoll(token[first + 7], NULL, 10);
-  *pending = strtoull(token[first + 8], NULL, 10);
-  return *stream_seq > 0 && *consumer_seq > 0;
 }
 
 typedef enum { NEXT_MESSAGE, NEXT_NONE, NEXT_LOST } next_result;
@@ -207,17 +140,19 @@ static next_result take_status(obs_nats_pull *p, natsMsg *msg, const char *statu
 
 static next_result take_message(obs_nats_pull *p, natsMsg *msg, obs_nats_message *out) {
   const char *status = NULL;
-  uint64_t consumer_seq;
+  obs_nats_place at;
   if (natsMsg_GetDataLength(msg) == 0 && natsMsgHeader_Get(msg, "Status", &status) == NATS_OK)
     return take_status(p, msg, status);
   const char *reply = natsMsg_GetReply(msg);
-  if (reply == NULL || !read_place(reply, &out->stream_seq, &consumer_seq, &out->time_ns, &out->pending))
-    return NEXT_NONE;
+  if (reply == NULL || !obs_nats_place_read(reply, &at)) return NEXT_NONE;
+  out->stream_seq = at.stream_seq;
+  out->time_ns = at.time_ns;
+  out->pending = at.pending;
   /* Of an earlier consumer, which began elsewhere. */
-  char own[2 * NAME_MAX_BYTES + 4];
+  char own[2 * OBS_NATS_NAME_MAX + 4];
   (void)snprintf(own, sizeof(own), ".%s.%s.", p->stream, p->consumer);
   if (strstr(reply, own) == NULL || out->stream_seq < p->next_seq) return NEXT_NONE;
-  if (consumer_seq != p->taken + 1) return NEXT_LOST;
+  if (at.consumer_seq != p->taken + 1) return NEXT_LOST;
   p->taken++;
   p->nudged = false;
   if (p->want > 0) p->want--;

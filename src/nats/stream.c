@@ -50,8 +50,8 @@ static observer_err check_subjects(obs_nats *n, const char *name, const char *co
   return err;
 }
 
-observer_err obs_nats_stream_ensure(obs_nats *n, const char *name, const char *const *subjects, size_t nsubjects,
-                                    uint32_t replicas, uint64_t max_bytes, obs_nats_stream *out, char *why) {
+static observer_err ensure(obs_nats *n, const char *name, jsRetentionPolicy retention, const char *const *subjects,
+                           size_t nsubjects, uint32_t replicas, uint64_t max_bytes, obs_nats_stream *out, char *why) {
   jsStreamConfig config;
   jsStreamInfo *info = NULL;
   jsErrCode code = 0;
@@ -62,6 +62,7 @@ observer_err obs_nats_stream_ensure(obs_nats *n, const char *name, const char *c
   config.Name = name;
   config.Subjects = (const char **)(uintptr_t)subjects; /* only read */
   config.SubjectsLen = (int)nsubjects;
+  config.Retention = retention;
   config.Storage = js_FileStorage;
   config.Discard = js_DiscardNew;
   config.Replicas = replicas;
@@ -74,6 +75,16 @@ observer_err obs_nats_stream_ensure(obs_nats *n, const char *name, const char *c
   err = obs_nats_fail(s, code, name, why);
   /* Another one may have made it meanwhile. */
   return code == JSStreamNameExistErr ? check_subjects(n, name, subjects, nsubjects, out, why) : err;
+}
+
+observer_err obs_nats_stream_ensure(obs_nats *n, const char *name, const char *const *subjects, size_t nsubjects,
+                                    uint32_t replicas, uint64_t max_bytes, obs_nats_stream *out, char *why) {
+  return ensure(n, name, js_LimitsPolicy, subjects, nsubjects, replicas, max_bytes, out, why);
+}
+
+observer_err obs_nats_queue_ensure(obs_nats *n, const char *name, const char *const *subjects, size_t nsubjects,
+                                   uint32_t replicas, uint64_t max_bytes, obs_nats_stream *out, char *why) {
+  return ensure(n, name, js_WorkQueuePolicy, subjects, nsubjects, replicas, max_bytes, out, why);
 }
 
 static observer_err take(obs_nats *n, natsStatus s, jsErrCode code, natsMsg *msg, const char *what, uint64_t *seq,

@@ -98,6 +98,8 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .redact = d->redact,
                                .redact_mode = d->config->redact,
                                .edge = obs_fleet_edge(d->fleet),
+                               .acks = obs_fleet_acks(d->fleet),
+                               .producers = obs_fleet_producers(d->fleet),
                                .works = works,
                                .worker = worker,
                                .access = d->access,

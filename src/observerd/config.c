@@ -238,12 +238,26 @@ static const obs_option rows[] = {
     {"replicas", NUMBER("N", 1, 5), .initial = "1", IN("cluster", replicas),
      .help = "servers that keep each message of what is made in NATS: 3 where there are three servers; what exists "
              "stays as it is"},
+    {"ack", .meta = "WHEN", .type = OBS_OPTION_CHOICE, .initial = "spool", .choices = "spool stream",
+     IN("cluster", ack),
+     .help = "with --forward, when REP and HTTP are answered: spool (the ops are in the journal here) or stream (NATS "
+             "has acknowledged them, too)"},
+    {"ack-wait", TIME_IN("SECONDS", 1000, 1, 3600), .initial = "5", IN("cluster", ack_wait_s),
+     .help =
+         "with --ack stream, how long an answer waits for NATS; then it is an error, though the ops are recorded here"},
     {"spool-bytes", BYTES("BYTES", 64 * KIB, UINT64_MAX), .initial = "4G", IN("cluster", spool_bytes),
      .help = "most bytes of the journal that are not forwarded yet; then nothing more is taken until there is room"},
     {"forward-linger", TIME_IN("SECONDS", 1000, 0, 31536000), .initial = "300", IN("cluster", linger_s),
      .help =
          "how long the journal keeps ops that were forwarded, whatever is to be kept otherwise, so that they can be "
          "published again: longer than twice the sync_interval of the NATS servers"},
+    {"nats-in", .meta = "MODE", .type = OBS_OPTION_CHOICE, .initial = "auto", .choices = "auto yes no",
+     IN("cluster", nats_in),
+     .help =
+         "with --forward, whether ops are also taken from NATS, where producers publish them to observer.in.>; auto: "
+         "unless there is a key file, for NATS decides who may publish there, as any source"},
+    {"nats-in-bytes", BYTES("BYTES", 64 * KIB, UINT64_MAX / 2), .initial = "1G", IN("cluster", nats_in_bytes),
+     .help = "most bytes of these that wait in NATS, then it refuses more; what exists stays as it is"},
     {"nats-creds", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("cluster", nats_creds),
      .help = "credentials for NATS: the file with the user's JWT and seed"},
     {"nats-ca", .meta = "FILE", .type = OBS_OPTION_TEXT, IN("cluster", nats_ca),

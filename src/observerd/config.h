@@ -42,6 +42,8 @@ typedef struct {
   bool accept_new_stream;
   char *nats_creds, *nats_ca, *nats_cert, *nats_key;
   uint64_t spool_bytes, linger_s, replicas;
+  char *nats_in, *ack;
+  uint64_t nats_in_bytes, ack_wait_s;
   char *config;
   bool check_config, sample_config, version, help, routes, metrics_table, man;
 

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { BRIDGE_STOP_MS = 3000, COMMIT_STOP_MS = 4000, FEED_STOP_MS = 500, BUS_CLOSE_MS = 500, FLEET_STOP_MS = 3000 };
 
@@ -25,6 +26,7 @@ obs_op_limits obs_daemon_limits(const obs_config *o) {
 static void on_room(void *arg) {
   obs_daemon *d = arg;
   obs_bus_room(d->bus);
+  obs_fleet_room(d->fleet);
 }
 
 static void on_recorded(void *arg, obs_batch *b, uint64_t first_seq, int64_t now_ms) {
@@ -32,6 +34,11 @@ static void on_recorded(void *arg, obs_batch *b, uint64_t first_seq, int64_t now
   (void)now_ms;
   obs_feed_recorded(d->feed, b, first_seq);
   obs_fleet_recorded(d->fleet);
+}
+
+static void on_confirm(void *arg, obs_batch *b) {
+  const obs_daemon *d = arg;
+  obs_fleet_confirm(d->fleet, b);
 }
 
 /* The commit stage, with all that follow it, as the checkpoint and the journal have them. */
@@ -93,6 +100,8 @@ static observer_err recover(obs_daemon *d, const obs_config *o, char *error, siz
                                   .checkpoint_s = (uint32_t)o->checkpoint_s,
                                   .room = on_room,
                                   .room_arg = d,
+                                  .confirm = strcmp(o->ack, "stream") == 0 ? on_confirm : NULL,
+                                  .confirm_arg = d,
                                   .followers = followers,
                                   .nfollowers = nfollowers};
   observer_err err = obs_commit_open(&commit, &d->commit);
@@ -158,7 +167,9 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
 
   if ((err = obs_tls_open(o->tls_cert, o->tls_key, o->tls_ca, &d->tls)) != OBSERVER_E_OK) goto fail;
 
-  if ((err = obs_fleet_open(o, d->journal, d->commit, &d->fleet, error, error_size)) != OBSERVER_E_OK) goto fail;
+  const obs_op_limits limits = obs_daemon_limits(o);
+  if ((err = obs_fleet_open(o, &limits, d->journal, d->commit, &d->fleet, error, error_size)) != OBSERVER_E_OK)
+    goto fail;
 
   /* Sockets before threads. */
   if ((err = obs_daemon_open_sockets(d, o, error, error_size)) != OBSERVER_E_OK) goto fail;
@@ -175,6 +186,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   if ((err = obs_notify_start(d->notify)) != OBSERVER_E_OK) goto fail;
   atomic_store(&d->ready, true);
   obs_bus_start(d->bus);
+  if ((err = obs_fleet_start_intake(d->fleet)) != OBSERVER_E_OK) goto fail;
   obs_daemon_say_ready(d);
   return OBSERVER_E_OK;
 fail:
@@ -258,6 +270,7 @@ void obs_daemon_stop(obs_daemon *d) {
   if (d == NULL) return;
   obs_task_threads_close(d->task_threads); /* so that a stop finds them all */
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
+  obs_fleet_stop_intake(d->fleet);
   if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS); /* the commit still answers posts that wait */
   if (d->alerts != NULL) obs_alerts_stop(d->alerts);
   if (d->notify != NULL) obs_notify_stop(d->notify);

@@ -8,8 +8,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
+  SETTLE_MS = 2000,
+  HURRY_MS = 1500,
   CONNECT_MS = 2000,
   LOOK_MS = 1000,   /* whether the servers still have the worker */
   REJOIN_MS = 5000, /* after they refused it for good */
@@ -19,8 +22,10 @@ enum {
 struct obs_fleet {
   obs_commit *commit;
   const obs_config *config;
-  obs_edge *edge;   /* NULL: it is none */
-  obs_nats *asking; /* of questions; NULL: not now */
+  obs_acks *acks;           /* NULL: answers do not wait for the stream */
+  obs_edge *edge;           /* NULL: it is none */
+  obs_producers *producers; /* NULL: nothing is taken from NATS */
+  obs_nats *asking;         /* of questions; NULL: not now */
   obs_fleet_query *query;
   obs_nats_server server; /* as last asked, at: */
   uint64_t server_ms;
@@ -47,6 +52,8 @@ bool obs_fleet_check(const obs_config *c, obs_buf *error) {
     obs_buf_puts(error, "jetstream: this program was built without NATS (libnats-dev)\n");
   if (works && c->ephemeral) obs_buf_puts(error, "jetstream: needs a data directory, and ephemeral has none\n");
   if (forwards && c->ephemeral) obs_buf_puts(error, "forward: needs a journal, and there is none with ephemeral\n");
+  if (!forwards && strcmp(c->nats_in, "yes") == 0) obs_buf_puts(error, "nats-in: needs forward\n");
+  if (!forwards && strcmp(c->ack, "stream") == 0) obs_buf_puts(error, "ack: stream needs forward\n");
   if ((c->nats_cert == NULL) != (c->nats_key == NULL))
     obs_buf_puts(error, "nats-cert and nats-key: one needs the other\n");
   return error->len == before;
@@ -78,6 +85,9 @@ static void on_connection(void *arg, bool connected, const char *why) {
 
 static observer_err open_edge(obs_fleet *f, obs_journal *journal, char *error, size_t size) {
   const obs_config *c = f->config;
+  const obs_acks_opts acks = {journal, (uint32_t)c->ack_wait_s * 1000, c->queue_bytes};
+  observer_err err = strcmp(c->ack, "stream") == 0 ? obs_acks_open(&acks, &f->acks) : OBSERVER_E_OK;
+  if (err != OBSERVER_E_OK) return err;
   const obs_edge_opts edge = {.journal = journal,
                               .dir = c->data_dir,
                               .urls = (const char *const *)c->forward.items,
@@ -89,14 +99,14 @@ static observer_err open_edge(obs_fleet *f, obs_journal *journal, char *error, s
                               .replicas = (uint32_t)c->replicas,
                               .spool_bytes = c->spool_bytes,
                               .linger_ms = c->linger_s * 1000,
+                              .acks = f->acks,
                               .full = on_full,
                               .arg = f};
   return obs_edge_open(&edge, &f->edge, error, size);
 }
 
-static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
+static obs_nats_opts nats_opts_of(obs_fleet *f, const obs_option_list *urls, const char *name) {
   const obs_config *c = f->config;
-  const obs_option_list *urls = c->jetstream.n > 0 ? &c->jetstream : &c->forward;
   return (obs_nats_opts){.urls = (const char *const *)urls->items,
                          .nurls = urls->n,
                          .name = name,
@@ -105,6 +115,31 @@ static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
                          .cert_file = c->nats_cert,
                          .key_file = c->nats_key,
                          .arg = f};
+}
+
+static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
+  const obs_config *c = f->config;
+  return nats_opts_of(f, c->jetstream.n > 0 ? &c->jetstream : &c->forward, name);
+}
+
+static bool takes_from_nats(const obs_config *c) {
+  bool is_auto = strcmp(c->nats_in, "auto") == 0;
+  if (c->forward.n == 0 || strcmp(c->nats_in, "no") == 0) return false;
+  if (is_auto && c->keys != NULL)
+    obs_log_info("fleet",
+                 "nothing is taken from " OBS_FLEET_IN_SUBJECTS
+                 ", because there is a key file: --nats-in yes takes it from whomever NATS lets publish there");
+  return !is_auto || c->keys == NULL;
+}
+
+static observer_err open_producers(obs_fleet *f, const obs_op_limits *limits) {
+  const obs_config *c = f->config;
+  const obs_producers_opts opts = {.commit = f->commit,
+                                   .limits = *limits,
+                                   .nats = nats_opts_of(f, &c->forward, "observer producers"),
+                                   .replicas = (uint32_t)c->replicas,
+                                   .in_bytes = c->nats_in_bytes};
+  return takes_from_nats(c) ? obs_producers_open(&opts, &f->producers) : OBSERVER_E_OK;
 }
 
 /* Why there is no worker now; "": there may be one. Another reason than the last is logged. */
@@ -160,8 +195,8 @@ static void open_query(obs_fleet *f) {
   close_query(f);
 }
 
-observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commit *commit, obs_fleet **out, char *error,
-                            size_t size) {
+observer_err obs_fleet_open(const obs_config *c, const obs_op_limits *limits, obs_journal *journal, obs_commit *commit,
+                            obs_fleet **out, char *error, size_t size) {
   *out = NULL;
   if (c->forward.n == 0 && c->jetstream.n == 0) return OBSERVER_E_OK;
   obs_fleet *f = calloc(1, sizeof(*f));
@@ -176,6 +211,7 @@ observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commi
     return OBSERVER_E_NOMEM;
   }
   observer_err err = c->forward.n > 0 ? open_edge(f, journal, error, size) : OBSERVER_E_OK;
+  if (err == OBSERVER_E_OK) err = open_producers(f, limits);
   if (err == OBSERVER_E_OK && c->jetstream.n > 0) err = open_nats(f, error, size);
   if (err != OBSERVER_E_OK) {
     obs_fleet_close(f);
@@ -258,7 +294,8 @@ static void *join_fleet(void *arg) {
 
 observer_err obs_fleet_start(obs_fleet *f) {
   observer_err err = OBSERVER_E_OK;
-  if (f != NULL && f->edge != NULL) err = obs_edge_start(f->edge);
+  if (f != NULL && f->acks != NULL) err = obs_acks_start(f->acks);
+  if (f != NULL && f->edge != NULL && err == OBSERVER_E_OK) err = obs_edge_start(f->edge);
   if (f == NULL || err != OBSERVER_E_OK || f->config->jetstream.n == 0) return err;
   if (f->nats != NULL) err = start_worker(f);
   if (err == OBSERVER_E_OK) err = obs_thread_start(&f->join, "obs:join", join_fleet, f);
@@ -266,12 +303,27 @@ observer_err obs_fleet_start(obs_fleet *f) {
   return err;
 }
 
+observer_err obs_fleet_start_intake(obs_fleet *f) {
+  return f != NULL && f->producers != NULL ? obs_producers_start(f->producers) : OBSERVER_E_OK;
+}
+
+void obs_fleet_stop_intake(obs_fleet *f) {
+  if (f != NULL && f->producers != NULL) obs_producers_stop_take(f->producers);
+  if (f != NULL && f->acks != NULL) obs_acks_hurry(f->acks, HURRY_MS);
+}
+
+void obs_fleet_room(obs_fleet *f) {
+  if (f != NULL && f->producers != NULL) obs_producers_room(f->producers);
+}
+
 void obs_fleet_recorded(obs_fleet *f) {
   if (f != NULL && f->edge != NULL) obs_edge_recorded(f->edge);
 }
 
 void obs_fleet_stop(obs_fleet *f, uint32_t ms) {
+  if (f != NULL && f->producers != NULL) obs_producers_stop(f->producers, SETTLE_MS);
   if (f != NULL && f->edge != NULL) obs_edge_stop(f->edge, ms);
+  if (f != NULL && f->acks != NULL) obs_acks_stop(f->acks);
 }
 
 void obs_fleet_close(obs_fleet *f) {
@@ -283,14 +335,31 @@ void obs_fleet_close(obs_fleet *f) {
   if (f->joins) (void)pthread_join(f->join, NULL);
   end_worker(f);
   close_query(f);
+  obs_producers_close(f->producers);
   obs_edge_close(f->edge);
+  obs_acks_close(f->acks);
   pthread_cond_destroy(&f->woken);
   pthread_mutex_destroy(&f->lock);
   free(f);
 }
 
+void obs_fleet_confirm(obs_fleet *f, obs_batch *b) {
+  if (f != NULL && f->acks != NULL)
+    obs_acks_hold(f->acks, b);
+  else
+    b->done(b);
+}
+
+obs_acks *obs_fleet_acks(obs_fleet *f) {
+  return f != NULL ? f->acks : NULL;
+}
+
 obs_edge *obs_fleet_edge(obs_fleet *f) {
   return f != NULL ? f->edge : NULL;
+}
+
+obs_producers *obs_fleet_producers(obs_fleet *f) {
+  return f != NULL ? f->producers : NULL;
 }
 
 bool obs_fleet_get_worker_counts(obs_fleet *f, obs_fleet_worker_counts *out) {

@@ -1,11 +1,12 @@
-/* What a daemon does in a fleet: with --forward it is an edge (fleet/edge.h), with --jetstream a
- * worker (fleet/worker.h), and with either it can be asked for all of it (fleet/query.h). One file so that the daemon
- * itself knows no roles. */
+/* What a daemon does in a fleet: with --forward it is an edge (fleet/edge.h), which takes what producers publish to
+ * NATS as well (fleet/producers.h), with --jetstream a worker (fleet/worker.h), and with either it can be asked for all
+ * of it (fleet/query.h). One file so that the daemon itself knows no roles. */
 #ifndef OBS_OBSERVERD_FLEET_H
 #define OBS_OBSERVERD_FLEET_H
 
 #include "commit/commit.h"
 #include "fleet/picture.h"
+#include "fleet/producers.h"
 #include "fleet/query.h"
 #include "observerd/config.h"
 
@@ -18,17 +19,27 @@ bool obs_fleet_check(const obs_config *c, obs_buf *error);
  * the stream: what was posted to it, nobody would forward. */
 const char *obs_fleet_refuses(const obs_config *c);
 
-/* NULL in *out: the daemon is alone. `journal` is replayed. */
-observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commit *commit, obs_fleet **out, char *error,
-                            size_t size);
+/* NULL in *out: the daemon is alone. `journal` is replayed. `limits` are those of messages. */
+observer_err obs_fleet_open(const obs_config *c, const obs_op_limits *limits, obs_journal *journal, obs_commit *commit,
+                            obs_fleet **out, char *error, size_t size);
 /* All take NULL. */
 observer_err obs_fleet_start(obs_fleet *f);
+/* Takes what producers publish; when all else is started. */
+observer_err obs_fleet_start_intake(obs_fleet *f);
+/* Takes no more, and lets no answer wait for long. */
+void obs_fleet_stop_intake(obs_fleet *f);
+/* The queue has room again. Any thread. */
+void obs_fleet_room(obs_fleet *f);
 void obs_fleet_recorded(obs_fleet *f);
+/* With --ack stream: takes a recorded batch over until the stream has it (fleet/acks.h). */
+void obs_fleet_confirm(obs_fleet *f, obs_batch *b);
 /* After the commit has stopped: what was recorded is forwarded, for at most `ms`. */
 void obs_fleet_stop(obs_fleet *f, uint32_t ms);
 void obs_fleet_close(obs_fleet *f);
 /* NULL: it is none. */
 obs_edge *obs_fleet_edge(obs_fleet *f);
+obs_acks *obs_fleet_acks(obs_fleet *f);
+obs_producers *obs_fleet_producers(obs_fleet *f);
 /* False: it is no worker, or NATS refuses it. */
 bool obs_fleet_get_worker_counts(obs_fleet *f, obs_fleet_worker_counts *out);
 /* From one thread; it may wait for a connection. */

@@ -84,7 +84,7 @@ struct obs_batch {
   size_t whole_off, whole_size;
 
   /* Result, set by commit before `done`. */
-  observer_err error;            /* not OK: nothing of this batch was recorded */
+  observer_err error;            /* not OK: nothing of this batch was recorded, or not confirmed (obs_commit_opts) */
   char error_text[160];          /* why, when error is set */
   uint32_t recorded, duplicates; /* ops and records */
   uint32_t recorded_ops;         /* ops alone */

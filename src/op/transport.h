@@ -18,15 +18,19 @@ typedef struct {
   uint8_t share;       /* of the queue, percent */
   uint8_t more_share;  /* the same for a peer that has others in it already; 0: as `share` */
   bool waits_for_disk; /* while the disk fails; else its peer is told at once */
+  bool comes_again;    /* what was not recorded is sent again: it counts as received when it is, else as refused */
+  bool confirms;       /* its peer's answer may wait for more than the journal: obs_commit_opts.confirm */
   bool topics;         /* a message may begin with one */
 } obs_transport_policy;
 
 #define OBS_TRANSPORT_MAP(X)                                                                                           \
   X(PULL, "pull", .full = OBS_TRANSPORT_PAUSES, .share = 75, .waits_for_disk = true, .topics = true)                   \
   X(SUB, "sub", .full = OBS_TRANSPORT_SHEDS, .share = 50, .waits_for_disk = true, .topics = true)                      \
-  X(REP, "rep", .full = OBS_TRANSPORT_REFUSES, .share = 100, .more_share = 50, .topics = true)                         \
-  X(HTTP, "http", .full = OBS_TRANSPORT_REFUSES, .share = 100)                                                         \
-  X(TAIL, "tail", .full = OBS_TRANSPORT_REFUSES, .share = 100) /* the file of corrections */
+  X(REP, "rep", .full = OBS_TRANSPORT_REFUSES, .share = 100, .more_share = 50, .comes_again = true, .confirms = true,  \
+    .topics = true)                                                                                                    \
+  X(HTTP, "http", .full = OBS_TRANSPORT_REFUSES, .share = 100, .comes_again = true, .confirms = true)                  \
+  X(TAIL, "tail", .full = OBS_TRANSPORT_REFUSES, .share = 100, .comes_again = true) /* the file of corrections */      \
+  X(NATS, "nats", .full = OBS_TRANSPORT_PAUSES, .share = 75, .comes_again = true)   /* producers on observer.in.> */
 
 typedef enum {
 #define OBS_TRANSPORT_ENUM(name, ...) OBS_TRANSPORT_##name,

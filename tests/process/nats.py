@@ -9,6 +9,7 @@
 Tests that need them end early where the package cannot be installed (`available`); scripts/deps.sh test installs it.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -171,3 +172,26 @@ def tool(*args, url, options=(), check=True, quiet=False):
     done = subprocess.run([TOOL, *options, *args[:1], url, *map(str, args[1:])], stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL if quiet else None, timeout=120 * SLOW, check=check)
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def feed(messages, *, url, subject="observer.in.test", depth=256, options=()):
+    """Stores each message (bytes, or what is then JSON) under the subject; how many the stream has taken and refused."""
+    lines = b"".join(base64.b64encode(m if isinstance(m, bytes) else json.dumps(m).encode()) + b"\n" for m in messages)
+    done = subprocess.run([TOOL, *options, "feed", url, subject, str(depth)], input=lines, stdout=subprocess.PIPE,
+                          timeout=120 * SLOW, check=True)
+    return json.loads(done.stdout)
+
+
+def letters(stream="OBSERVER_DEAD", *, url):
+    """The messages of a stream, as (subject, headers, bytes)."""
+    state = tool("ask", "$JS.API.STREAM.INFO." + stream, "", url=url)[0]["state"]
+    found = []
+    for seq in range(max(1, state["first_seq"]), state["last_seq"] + 1):
+        answer = tool("ask", "$JS.API.STREAM.MSG.GET." + stream, json.dumps({"seq": seq}), url=url)[0]
+        if "message" not in answer:
+            continue
+        message = answer["message"]
+        lines = base64.b64decode(message.get("hdrs", "")).decode().split("\r\n")[1:]
+        headers = dict(line.split(": ", 1) for line in lines if ": " in line)
+        found.append((message["subject"], headers, base64.b64decode(message.get("data", ""))))
+    return found

@@ -8,6 +8,7 @@
  *   nats_tool ... put URL BUCKET KEY VALUE                  writes a key
  *   nats_tool ... ask URL SUBJECT TEXT                      what is answered to a message
  *   nats_tool ... publish URL SUBJECT TEXT                  stores a message
+ *   nats_tool ... feed URL SUBJECT DEPTH                    stores a message for each line of base64 that is read
  *   nats_tool ... bench URL BYTES COUNT DEPTH               stores COUNT messages of BYTES with DEPTH under way */
 #include "base/clock.h"
 #include "base/json.h"
@@ -154,6 +155,40 @@ static void publish(obs_nats *n, const char *subject, const char *text) {
   if (atomic_load(&failed) > 0) die(subject, OBSERVER_E_NET);
 }
 
+/* Without padding's niceties: the tests write it. */
+static size_t decode_base64(const char *text, uint8_t *out) {
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  uint32_t bits = 0, n = 0;
+  size_t len = 0;
+  for (const char *at; *text != '\0' && (at = strchr(digits, *text)) != NULL; text++) {
+    bits = bits << 6 | (uint32_t)(at - digits);
+    n += 6;
+    if (n < 8) continue;
+    n -= 8;
+    out[len++] = (uint8_t)(bits >> n);
+  }
+  return len;
+}
+
+static void feed(obs_nats *n, const char *subject, uint32_t depth) {
+  char *line = NULL;
+  size_t cap = 0;
+  while (getline(&line, &cap, stdin) > 0) {
+    size_t len = decode_base64(line, (uint8_t *)line); /* it is read before it is overwritten */
+    store(n, subject, line, len, depth);
+  }
+  while (atomic_load(&under_way) > 0) (void)usleep(1000);
+  free(line);
+  obs_buf row = {0};
+  obs_json_writer w = obs_json_write(&row);
+  obs_json_object(&w, NULL);
+  obs_json_u64(&w, "stored", atomic_load(&stored));
+  obs_json_u64(&w, "failed", atomic_load(&failed));
+  obs_json_end(&w);
+  print_row(&row);
+  obs_buf_fini(&row);
+}
+
 static void bench(obs_nats *n, size_t bytes, uint64_t count, uint32_t depth) {
   static const char *const subjects[] = {"bench.>"};
   obs_buf row = {0};
@@ -222,6 +257,8 @@ int main(int argc, char **argv) {
     put(n, argv[3], argv[4], argv[5]);
   else if (strcmp(command, "publish") == 0 && argc == 5)
     publish(n, argv[3], argv[4]);
+  else if (strcmp(command, "feed") == 0 && argc == 5)
+    feed(n, argv[3], (uint32_t)strtoul(argv[4], NULL, 10));
   else if (strcmp(command, "bench") == 0 && argc == 6)
     bench(n, strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10), (uint32_t)strtoul(argv[5], NULL, 10));
   else

@@ -164,7 +164,7 @@ class Rejected(CtlTest):
     def test_usage(self):
         for args, words in (([], "which action? list, export or replay"), (["show"], "which action? list, export or replay"),
                             (["list", "--out", "x"], "--out does not apply to list"),
-                            (["list", "--transport", "pigeon"], "none of: pull sub rep http tail"),
+                            (["list", "--transport", "pigeon"], "none of: pull sub rep http tail nats"),
                             (["export"], "--out DIR for files, or --number N"), (["list", "--number", "0"], "not a number")):
             self.assertIn(words, self.ctl("rejected", *args, code=2).stderr)
         done = self.ctl("rejected", "list", "--data-dir", "nowhere", code=1)

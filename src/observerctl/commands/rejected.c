@@ -284,7 +284,7 @@ static const obs_option flags[] = {
     {"number", 'N', "N", .type = OBS_OPTION_NUMBER, .min = 1, .max = UINT64_MAX,
      .help = "only this row; `list` shows the numbers"},
     {"reason", 0, "TEXT", .help = "only rows whose reason has this text"},
-    {"transport", 0, "NAME", .choices = "pull sub rep http tail", .help = "only rows that arrived by this transport"},
+    {"transport", 0, "NAME", .choices = "pull sub rep http tail nats", .help = "only rows that arrived by this transport"},
     OBS_FLAG_SINCE,
     OBS_FLAG_UNTIL,
     {"limit", 'n', "N", .initial = "0", .type = OBS_OPTION_NUMBER, .min = 0, .max = UINT64_MAX,

@@ -1,0 +1,68 @@
+/* What the messages of a consumer come to, and what their reply subject says of them. */
+#include "nats/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void free_box(obs_nats_box *box) {
+  natsSubscription_Destroy(box->sub);
+  natsInbox_Destroy(box->inbox);
+  free(box);
+}
+
+observer_err obs_nats_box_take(obs_nats *n, obs_nats_box **out, char *why) {
+  char subject[OBS_NATS_NAME_MAX];
+  pthread_mutex_lock(&n->mutex);
+  *out = n->boxes;
+  if (*out != NULL) n->boxes = (*out)->next;
+  pthread_mutex_unlock(&n->mutex);
+  if (*out != NULL) return OBSERVER_E_OK;
+  obs_nats_box *box = calloc(1, sizeof(*box));
+  if (box == NULL) return OBSERVER_E_NOMEM;
+  natsStatus s = natsInbox_Create(&box->inbox);
+  if (s == NATS_OK) {
+    (void)snprintf(subject, sizeof(subject), "%s.*", (const char *)box->inbox);
+    s = natsConnection_SubscribeSync(&box->sub, n->nc, subject);
+  }
+  if (s == NATS_OK) s = natsSubscription_SetPendingLimits(box->sub, -1, -1); /* bounded by what is asked for */
+  observer_err err = obs_nats_fail(s, 0, "NATS: subscribe", why);
+  if (err != OBSERVER_E_OK)
+    free_box(box); /* nothing has come to it */
+  else
+    *out = box;
+  return err;
+}
+
+void obs_nats_box_leave(obs_nats *n, obs_nats_box *box) {
+  pthread_mutex_lock(&n->mutex);
+  box->next = n->boxes;
+  n->boxes = box;
+  pthread_mutex_unlock(&n->mutex);
+}
+
+void obs_nats_free_boxes(obs_nats *n) {
+  while (n->boxes != NULL) {
+    obs_nats_box *box = n->boxes;
+    n->boxes = box->next;
+    free_box(box);
+  }
+}
+
+/* `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`, newer servers with a domain
+ * and an account's hash behind `ACK`, and perhaps one token more at the end. */
+bool obs_nats_place_read(const char *reply, obs_nats_place *out) {
+  enum { OLD = 9, NEW_FIRST = 2 };
+  const char *token[16];
+  int n = 0;
+  token[n++] = reply;
+  for (const char *dot = strchr(reply, '.'); dot != NULL && n < 16; dot = strchr(dot + 1, '.')) token[n++] = dot + 1;
+  if (n < OLD || strncmp(reply, "$JS.ACK.", 8) != 0) return false;
+  int first = n == OLD ? 0 : NEW_FIRST;
+  if (n < OLD + first) return false;
+  out->deliveries = strtoull(token[first + 4], NULL, 10);
+  out->stream_seq = strtoull(token[first + 5], NULL, 10);
+  out->consumer_seq = strtoull(token[first + 6], NULL, 10);
+  out->time_ns = strtoll(token[first + 7], NULL, 10);
+  out->pending = strtoull(token[first + 8], NULL, 10);
+  return out->stream_seq > 0 && out->consumer_seq > 0;
+}
