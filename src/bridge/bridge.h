@@ -30,6 +30,9 @@ typedef struct obs_fleet_query obs_fleet_query; /* fleet/query.h */
 typedef struct {
   const char *const *urls; /* http://HOST:PORT, https://HOST:PORT, ipc:///PATH; port 0: any free one */
   size_t nurls;
+  /* A Unix socket besides, for what a fleet asks of this daemon (fleet/ask.h): mode 0600, of the daemon's own user, and
+   * whoever comes there may read what scope=cluster asks for, whatever keys there are. NULL: none. */
+  const char *own_socket;
   obs_commit *commit;
   obs_state *state;
   obs_journal *journal;   /* NULL: ephemeral */
@@ -65,7 +68,7 @@ typedef struct {
 observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char *error_text, size_t error_size);
 /* Listens. On failure nothing listens: `http http://127.0.0.1:3800: address in use by nginx (pid 12)`. */
 observer_err obs_bridge_start(obs_bridge *b, char *error_text, size_t error_size);
-/* The listeners' URLs, with the real port once started. NULL beyond the last. */
+/* The URLs of `urls`, with the real port once started. NULL beyond the last. */
 const char *obs_bridge_url(const obs_bridge *b, size_t index);
 /* Stops listening, closes idle connections, answers new requests 503, and waits until all that was taken is answered,
  * at most `deadline_ms`. The commit must still be running, so that waiting posts are answered: stop the bridge, then

@@ -1,14 +1,23 @@
 #include "observerd/fleet.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "fleet/batch.h"
 #include "nats/jetstream.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
-enum { CONNECT_MS = 2000 };
+enum {
+  CONNECT_MS = 2000,
+  ANSWERS_AGAIN_MS = 30000,
+  SOCKET_PATH_MAX = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1
+};
 
 struct obs_fleet {
   obs_commit *commit;
@@ -16,6 +25,11 @@ struct obs_fleet {
   obs_edge *edge;   /* NULL: it is none */
   obs_nats *nats;   /* the worker's */
   obs_nats *asking; /* of questions; NULL: not now */
+  char *socket;     /* of the bridge, for an edge's answers; NULL: there is none */
+  int dir_fd;       /* of the data directory, where its path is too long for a socket's; below 0: not open */
+  obs_nats *answering;
+  obs_fleet_answerer *answerer; /* as `answering`, main thread; NULL: it does not */
+  uint64_t answers_next_ms;     /* when that is tried again, monotonic */
   obs_fleet_query *query;
   _Atomic(obs_fleet_worker *) worker; /* NULL: it is none, or not started */
 };
@@ -67,6 +81,18 @@ static observer_err open_edge(obs_fleet *f, obs_journal *journal, char *error, s
   return obs_edge_open(&edge, &f->edge, error, size);
 }
 
+/* In the data directory; one with a long path is named by its descriptor, which is short. */
+static observer_err name_socket(obs_fleet *f) {
+  static const char name[] = "fleet.sock";
+  if (asprintf(&f->socket, "%s/%s", f->config->data_dir, name) < 0) f->socket = NULL;
+  if (f->socket == NULL) return OBSERVER_E_NOMEM;
+  if (strlen(f->socket) <= SOCKET_PATH_MAX) return OBSERVER_E_OK;
+  free(f->socket);
+  f->dir_fd = open(f->config->data_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (f->dir_fd < 0 || asprintf(&f->socket, "/proc/self/fd/%d/%s", f->dir_fd, name) < 0) f->socket = NULL;
+  return f->socket != NULL ? OBSERVER_E_OK : OBSERVER_E_IO;
+}
+
 static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
   const obs_config *c = f->config;
   const obs_option_list *urls = c->jetstream.n > 0 ? &c->jetstream : &c->forward;
@@ -116,7 +142,9 @@ observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commi
   if (f == NULL) return OBSERVER_E_NOMEM;
   f->commit = commit;
   f->config = c;
+  f->dir_fd = -1;
   observer_err err = c->forward.n > 0 ? open_edge(f, journal, error, size) : OBSERVER_E_OK;
+  if (err == OBSERVER_E_OK && c->forward.n > 0) err = name_socket(f);
   if (err == OBSERVER_E_OK && c->jetstream.n > 0) err = open_nats(f, error, size);
   if (err != OBSERVER_E_OK) {
     obs_fleet_close(f);
@@ -155,6 +183,34 @@ observer_err obs_fleet_start(obs_fleet *f) {
   return err;
 }
 
+const char *obs_fleet_socket(const obs_fleet *f) {
+  return f != NULL ? f->socket : NULL;
+}
+
+void obs_fleet_tend_answers(obs_fleet *f) {
+  char who[OBS_HEX_LEN + 1], why[OBS_NATS_WHY_MAX] = "";
+  uint64_t now_ms = obs_clock_mono_ms();
+  if (f == NULL || f->socket == NULL || now_ms < f->answers_next_ms) return;
+  if (f->answerer != NULL && !obs_nats_is_closed(f->answering)) return;
+  obs_fleet_end_answers(f);
+  obs_hex_format(obs_edge_id(f->edge), who);
+  const obs_nats_opts opts = nats_opts(f, "observer answers");
+  observer_err err = obs_nats_open(&opts, &f->answering, why);
+  if (err == OBSERVER_E_OK)
+    err = obs_fleet_answerer_open(f->answering, OBS_FLEET_ASK_EDGES, who, f->socket, &f->answerer, why);
+  if (err == OBSERVER_E_OK) return;
+  f->answers_next_ms = now_ms + ANSWERS_AGAIN_MS;
+  obs_log_warn("fleet", "this edge does not answer for its rows: %s", why[0] != '\0' ? why : observer_strerror(err));
+}
+
+void obs_fleet_end_answers(obs_fleet *f) {
+  if (f == NULL) return;
+  obs_fleet_answerer_close(f->answerer);
+  obs_nats_close(f->answering);
+  f->answerer = NULL;
+  f->answering = NULL;
+}
+
 void obs_fleet_recorded(obs_fleet *f) {
   if (f != NULL && f->edge != NULL) obs_edge_recorded(f->edge);
 }
@@ -165,10 +221,13 @@ void obs_fleet_stop(obs_fleet *f, uint32_t ms) {
 
 void obs_fleet_close(obs_fleet *f) {
   if (f == NULL) return;
+  obs_fleet_end_answers(f);
   obs_fleet_worker_close(atomic_exchange(&f->worker, NULL));
   close_query(f);
   obs_nats_close(f->nats);
   obs_edge_close(f->edge);
+  if (f->dir_fd >= 0) (void)close(f->dir_fd);
+  free(f->socket);
   free(f);
 }
 

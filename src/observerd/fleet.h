@@ -5,6 +5,7 @@
 #define OBS_OBSERVERD_FLEET_H
 
 #include "commit/commit.h"
+#include "fleet/ask.h"
 #include "fleet/edge.h"
 #include "fleet/query.h"
 #include "fleet/worker.h"
@@ -21,6 +22,12 @@ observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commi
 /* All take NULL. */
 observer_err obs_fleet_start(obs_fleet *f);
 void obs_fleet_recorded(obs_fleet *f);
+/* Where the bridge listens for what the fleet asks of an edge; NULL: nowhere. */
+const char *obs_fleet_socket(const obs_fleet *f);
+/* Main: sees to it that an edge answers, once the bridge listens there, and about once a second; and before the bridge
+ * stops. */
+void obs_fleet_tend_answers(obs_fleet *f);
+void obs_fleet_end_answers(obs_fleet *f);
 /* After the commit has stopped: what was recorded is forwarded, for at most `ms`. */
 void obs_fleet_stop(obs_fleet *f, uint32_t ms);
 void obs_fleet_close(obs_fleet *f);

@@ -75,6 +75,7 @@ observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *e
   observer_err err;
   const obs_bridge_opts bridge = {.urls = (const char *const *)o->http.items,
                                   .nurls = o->http.n,
+                                  .own_socket = obs_fleet_socket(d->fleet),
                                   .access = d->access,
                                   .commit = d->commit,
                                   .state = d->state,
