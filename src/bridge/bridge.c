@@ -10,10 +10,9 @@
 
 enum { BODY_BYTES = 64 << 20 };
 
-static const char *const thread_names[OBS_ROUTE_THREADS] = {[OBS_ROUTE_QUERY] = "obs:query",
-                                                            [OBS_ROUTE_SCAN] = "obs:scan",
-                                                            [OBS_ROUTE_JUDGE] = "obs:judge",
-                                                            [OBS_ROUTE_FLEET] = "obs:fleet"};
+static const char *const thread_names[OBS_ROUTE_THREADS] = {
+    [OBS_ROUTE_QUERY] = "obs:query", [OBS_ROUTE_SCAN] = "obs:scan",   [OBS_ROUTE_JUDGE] = "obs:judge",
+    [OBS_ROUTE_FLEET] = "obs:fleet", [OBS_ROUTE_EDGES] = "obs:edges", [OBS_ROUTE_LEADER] = "obs:leader"};
 
 /* Whether both ask for one place. */
 static bool same_place(const obs_address *a, const obs_address *b) {

@@ -224,7 +224,7 @@ void obs_connection_handle(obs_httpd_request *r) {
     return;
   }
   s->job.run = run_job;
-  if (obs_worker_submit(s->bridge->workers[s->fleet ? OBS_ROUTE_FLEET : s->route->thread], &s->job)) return;
+  if (obs_worker_submit(s->bridge->workers[s->fleet ? s->route->asks : s->route->thread], &s->job)) return;
   obs_answer_error(&r->answer, &r->out, 503, "too many queries are waiting");
   answer(s);
 }

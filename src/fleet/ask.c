@@ -142,6 +142,7 @@ typedef struct {
   obs_buf parts[PARTS_MAX]; /* those that came */
   bool came[PARTS_MAX];
   bool heard; /* it is working, or has answered */
+  bool away;
 } member;
 
 /* A question under way; of the thread that asks. */
@@ -276,7 +277,10 @@ static const member *first_whole(const question *q) {
 static bool is_done(const question *q, const obs_fleet_question *asked, bool begun) {
   uint32_t waiting = 0;
   if (asked->one && first_whole(q) != NULL) return true;
-  for (uint32_t i = 0; i < q->n; i++) waiting += !is_whole(&q->members[i]) && (q->members[i].heard || !begun);
+  for (uint32_t i = 0; i < q->n; i++) {
+    const member *m = &q->members[i];
+    waiting += !is_whole(m) && (m->heard || (!begun && !m->away));
+  }
   return waiting == 0 && (begun || (asked->nmembers > 0 && !asked->one));
 }
 
@@ -330,7 +334,10 @@ observer_err obs_fleet_ask(obs_fleet_asker *a, const obs_fleet_question *q,
   observer_err err = mine.members == NULL || body.oom ? OBSERVER_E_NOMEM : good ? OBSERVER_E_OK : OBSERVER_E_INVALID;
   if (err == OBSERVER_E_OK && !obs_nats_is_connected(a->nats)) err = OBSERVER_E_NET;
   if (err == OBSERVER_E_OK) {
-    for (uint32_t i = 0; i < q->nmembers; i++) (void)find_member(&mine, q->members[i].who);
+    for (uint32_t i = 0; i < q->nmembers; i++) {
+      member *m = find_member(&mine, q->members[i].who);
+      if (m != NULL) m->away = q->members[i].away;
+    }
     pthread_mutex_lock(&a->lock);
     mine.number = ++a->number;
     mine.next = a->questions;

@@ -72,9 +72,10 @@ observer_err obs_fleet_asker_open(obs_nats *nats, obs_fleet_asker **out, char *w
 /* Nobody asks any more. NULL is allowed. */
 void obs_fleet_asker_close(obs_fleet_asker *a);
 
-/* One who is expected to answer. */
+/* One who is expected to answer, or (`away`) who is asked, but not waited for unless it is heard of. */
 typedef struct {
   char who[OBS_FLEET_ASK_WHO_MAX + 1];
+  bool away;
   const char *more; /* a parameter of its own, "cursor=a7"; NULL: none */
 } obs_fleet_member;
 

@@ -115,23 +115,25 @@ static observer_err open_nats(obs_fleet *f, char *error, size_t size) {
   return err;
 }
 
-static void close_query(obs_fleet *f) {
-  obs_fleet_query_close(f->query);
-  obs_nats_close(f->asking);
-  f->query = NULL;
-  f->asking = NULL;
+static void close_hands(obs_fleet *f) {
+  obs_fleet_asker_close(f->hands.asker);
+  obs_fleet_query_close(f->hands.query);
+  obs_nats_close(f->hands.nats);
+  f->hands = (obs_fleet_hands){NULL};
 }
 
 /* Questions have a connection of their own: those of an edge and of a worker are busy. One that the servers have
  * refused is opened anew with the next question. */
-static void open_query(obs_fleet *f) {
+static void open_hands(obs_fleet *f) {
   char why[OBS_NATS_WHY_MAX] = "";
   const obs_nats_opts opts = nats_opts(f, "observer queries");
-  observer_err err = obs_nats_open(&opts, &f->asking, why);
-  if (err == OBSERVER_E_OK) err = obs_fleet_query_open(f->asking, OBS_FLEET_PARTITIONS, &f->query);
+  obs_fleet_hands *h = &f->hands;
+  observer_err err = obs_nats_open(&opts, &h->nats, why);
+  if (err == OBSERVER_E_OK) err = obs_fleet_query_open(h->nats, OBS_FLEET_PARTITIONS, &h->query);
+  if (err == OBSERVER_E_OK) err = obs_fleet_asker_open(h->nats, &h->asker, why);
   if (err == OBSERVER_E_OK) return;
   obs_log_warn("fleet", "the fleet cannot be asked now: %s", why[0] != '\0' ? why : observer_strerror(err));
-  close_query(f);
+  close_hands(f);
 }
 
 observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commit *commit, obs_fleet **out, char *error,
@@ -143,6 +145,7 @@ observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commi
   f->commit = commit;
   f->config = c;
   f->dir_fd = -1;
+  pthread_mutex_init(&f->hands_lock, NULL); /* the default kind does not fail */
   observer_err err = c->forward.n > 0 ? open_edge(f, journal, error, size) : OBSERVER_E_OK;
   if (err == OBSERVER_E_OK && c->forward.n > 0) err = name_socket(f);
   if (err == OBSERVER_E_OK && c->jetstream.n > 0) err = open_nats(f, error, size);
@@ -150,7 +153,7 @@ observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commi
     obs_fleet_close(f);
     return err;
   }
-  open_query(f);
+  open_hands(f);
   *out = f;
   return OBSERVER_E_OK;
 }
@@ -223,11 +226,12 @@ void obs_fleet_close(obs_fleet *f) {
   if (f == NULL) return;
   obs_fleet_end_answers(f);
   obs_fleet_worker_close(atomic_exchange(&f->worker, NULL));
-  close_query(f);
+  close_hands(f);
   obs_nats_close(f->nats);
   obs_edge_close(f->edge);
   if (f->dir_fd >= 0) (void)close(f->dir_fd);
   free(f->socket);
+  pthread_mutex_destroy(&f->hands_lock);
   free(f);
 }
 
@@ -239,14 +243,25 @@ obs_fleet_worker *obs_fleet_get_worker(obs_fleet *f) {
   return f != NULL ? atomic_load(&f->worker) : NULL;
 }
 
-obs_fleet_query *obs_fleet_get_query(obs_fleet *f) {
-  if (f == NULL) return NULL;
-  if (f->query != NULL && obs_nats_is_closed(f->asking)) close_query(f);
-  if (f->query == NULL) {
-    open_query(f);
-    if (f->query != NULL) (void)obs_nats_wait(f->asking, CONNECT_MS);
+bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out) {
+  if (f == NULL) return false;
+  pthread_mutex_lock(&f->hands_lock);
+  if (f->holders == 0 && f->hands.nats != NULL && obs_nats_is_closed(f->hands.nats)) close_hands(f);
+  if (f->hands.nats == NULL) {
+    open_hands(f);
+    if (f->hands.nats != NULL) (void)obs_nats_wait(f->hands.nats, CONNECT_MS);
   }
-  return f->query;
+  bool held = f->hands.nats != NULL;
+  f->holders += held;
+  *out = f->hands;
+  pthread_mutex_unlock(&f->hands_lock);
+  return held;
+}
+
+void obs_fleet_release(obs_fleet *f) {
+  pthread_mutex_lock(&f->hands_lock);
+  f->holders--;
+  pthread_mutex_unlock(&f->hands_lock);
 }
 
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size) {

@@ -5,9 +5,8 @@
 #define OBS_OBSERVERD_FLEET_H
 
 #include "commit/commit.h"
-#include "fleet/ask.h"
 #include "fleet/edge.h"
-#include "fleet/query.h"
+#include "fleet/hands.h"
 #include "fleet/worker.h"
 #include "observerd/config.h"
 
@@ -34,8 +33,10 @@ void obs_fleet_close(obs_fleet *f);
 /* NULL: it is none. */
 obs_edge *obs_fleet_edge(obs_fleet *f);
 obs_fleet_worker *obs_fleet_get_worker(obs_fleet *f);
-/* From one thread; it may wait for a connection. */
-obs_fleet_query *obs_fleet_get_query(obs_fleet *f);
+/* What the fleet is asked with, until release; false: NATS refuses this daemon. Any thread, several at a time; may wait
+ * for a connection. */
+bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out);
+void obs_fleet_release(obs_fleet *f);
 /* Why its part in the fleet keeps it from being ready; false: it does not. */
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size);
 

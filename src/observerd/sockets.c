@@ -66,9 +66,14 @@ static uint32_t fit_connections(const char *option, uint64_t wanted) {
   return (uint32_t)most;
 }
 
-static obs_fleet_query *find_fleet(void *arg) {
+static bool hold_fleet(void *arg, obs_fleet_hands *out) {
   const obs_daemon *d = arg;
-  return obs_fleet_get_query(d->fleet);
+  return obs_fleet_hold(d->fleet, out);
+}
+
+static void release_fleet(void *arg) {
+  const obs_daemon *d = arg;
+  obs_fleet_release(d->fleet);
 }
 
 observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *error, size_t size) {
@@ -93,7 +98,8 @@ observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *e
                                   .metrics = obs_daemon_on_metrics,
                                   .metrics_arg = d,
                                   .ready = obs_daemon_ready(d),
-                                  .fleet = o->forward.n + o->jetstream.n > 0 ? find_fleet : NULL,
+                                  .fleet_hold = o->forward.n + o->jetstream.n > 0 ? hold_fleet : NULL,
+                                  .fleet_release = release_fleet,
                                   .fleet_arg = d,
                                   .fleet_ring = (uint32_t)o->ring,
                                   .max_connections = fit_connections("http-connections", o->http_connections),
