@@ -1,11 +1,16 @@
 /* Views of the whole fleet, `?scope=cluster`: what the stream has, printed from what the workers say (obs:fleet); rows,
  * which the edges have (obs:edges); what the leader has learned (obs:leader). */
 #include "base/clock.h"
+#include "base/fleet_seq.h"
 #include "base/log.h"
 #include "bridge/internal.h"
 #include "bridge/scan.h"
 #include "cluster/cluster_json.h"
+#include "cluster/clusters.h"
+#include "fleet/row.h"
 #include "fleet/rows.h"
+
+#include <inttypes.h>
 
 static void answer_alone(obs_connection *s) {
   obs_answer_error(&s->http.answer, &s->http.out, 400,
@@ -265,4 +270,93 @@ void obs_bridge_get_fleet_ops(obs_connection *s, const void *filter) {
 void obs_bridge_get_fleet_sessions(obs_connection *s, const void *filter) {
   const obs_sessions_filter *f = filter;
   get_rows(s, "sessions", &f->page);
+}
+
+/* ---- one op: `partition:message:row` of the stream, `edge:number` of an edge, a number of the leader's record ---- */
+
+static void put_stream_op(obs_connection *s, const obs_fleet_row *row, uint64_t edge) {
+  const obs_bridge_opts *o = &s->bridge->opts;
+  obs_batch *batch = obs_connection_batch(s);
+  const char *reason;
+  if (batch == NULL || !obs_batch_decode_row(batch, row->line, row->len, &reason)) {
+    obs_answer_error(&s->http.answer, &s->http.out, 503, "the row cannot be read");
+    return;
+  }
+  obs_op *op = &batch->ops[0];
+  obs_op_set_times(op, row->received_ms, row->skew_ms);
+  uint64_t cluster = o->clusters != NULL ? obs_clusters_of(o->clusters, op) : 0;
+  obs_json_writer w = obs_json_write(&s->http.out);
+  obs_json_object(&w, NULL);
+  obs_json_text(&w, "seq", s->part);
+  obs_json_id(&w, "edge", edge);
+  obs_json_u64(&w, "edge_seq", row->seq);
+  obs_json_time(&w, "received", row->received_ms);
+  if (op->late) obs_json_bool(&w, "late", true);
+  if (cluster != 0) obs_json_id(&w, "cluster", cluster);
+  obs_json_raw(&w, "op", (obs_str){row->line, row->len, 0});
+  obs_json_end(&w);
+  if (s->http.out.oom) obs_answer_no_memory(&s->http.answer, &s->http.out);
+}
+
+static void get_stream_op(obs_connection *s, uint64_t seq) {
+  obs_fleet_hands hands;
+  obs_fleet_row row;
+  obs_buf data = {0};
+  uint64_t edge;
+  if (!hold(s, &hands)) return;
+  observer_err err = obs_fleet_row_get(hands.nats, seq, &data, &row, &edge);
+  release(s);
+  if (err == OBSERVER_E_OK)
+    put_stream_op(s, &row, edge);
+  else if (err == OBSERVER_E_NOTFOUND)
+    obs_answer_error(&s->http.answer, &s->http.out, 404, "no op %.*s: the stream does not have it, or not any more",
+                     (int)s->part.len, s->part.p);
+  else
+    refuse(s, err == OBSERVER_E_TIMEDOUT ? OBSERVER_E_NET : err, "");
+  obs_buf_fini(&data);
+}
+
+typedef struct {
+  obs_connection *s;
+  const char *edge;
+} one_edge;
+
+static void on_edge(void *arg, const obs_fleet_reply *reply) {
+  const one_edge *of = arg;
+  if (reply->status == 0)
+    obs_answer_error(&of->s->http.answer, &of->s->http.out, 503, "edge %s does not answer", of->edge);
+  else
+    pass_on(of->s, reply->status, reply->body);
+}
+
+static void get_edge_op(obs_connection *s, obs_str edge, uint64_t number) {
+  obs_fleet_hands hands;
+  obs_fleet_member member = {.more = NULL};
+  char target[64];
+  if (!hold(s, &hands)) return;
+  (void)snprintf(member.who, sizeof member.who, "%.*s", (int)edge.len, edge.p);
+  (void)snprintf(target, sizeof target, "/v1/observer/ops/%" PRIu64, number);
+  const obs_fleet_question q = {
+      .subject = OBS_FLEET_ASK_EDGES, .target = target, .members = &member, .nmembers = 1, .only = true};
+  one_edge of = {s, member.who};
+  observer_err err = obs_fleet_ask(hands.asker, &q, on_edge, &of);
+  release(s);
+  if (err != OBSERVER_E_OK) refuse(s, err, "");
+}
+
+void obs_bridge_get_fleet_op(obs_connection *s, const void *filter) {
+  uint64_t seq, number;
+  const char *colon = memchr(s->part.p, ':', s->part.len);
+  uint32_t before = colon != NULL ? (uint32_t)(colon - s->part.p) : 0;
+  obs_str edge = obs_str_slice(s->part, 0, before);
+  if (obs_params_number_parse(s->part, &number))
+    obs_bridge_ask_leader(s, filter);
+  else if (obs_fleet_seq_parse(s->part, &seq))
+    get_stream_op(s, seq);
+  else if (obs_fleet_ask_is_name(edge.p, edge.len) &&
+           obs_params_number_parse(obs_str_slice(s->part, before + 1, UINT32_MAX), &number))
+    get_edge_op(s, edge, number);
+  else
+    obs_answer_error(&s->http.answer, &s->http.out, 400,
+                     "seq: must be partition:message:row, edge:number or a number of the leader's");
 }

@@ -65,6 +65,7 @@ void obs_bridge_get_fleet_stats(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_summary(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_clusters(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_ops(obs_connection *s, const void *filter);
+void obs_bridge_get_fleet_op(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_sessions(obs_connection *s, const void *filter);
 /* Whatever the route is about: the leader's answer. */
 void obs_bridge_ask_leader(obs_connection *s, const void *filter);

@@ -41,7 +41,7 @@ static const obs_route routes[] = {
     {"GET", "changes", OWN, READ, PLAIN, NEEDS(CHANGES), FROM(changes), .work = obs_bridge_get_changes, LEADER},
     {"GET", "ops", OWN, READ, DISK, FROM(ops), .work = obs_bridge_get_ops, .thread = OBS_ROUTE_SCAN, EDGES(ops)},
     {"GET", "ops/{seq}", OWN, READ, ONE | DISK, .id = OBS_ROUTE_NUMBER_ID, .work = obs_bridge_get_op,
-     .thread = OBS_ROUTE_SCAN},
+     .thread = OBS_ROUTE_SCAN, EDGES(op)},
     {"GET", "timeline", OWN, READ, DISK, FROM(timeline), .work = obs_bridge_get_timeline, .thread = OBS_ROUTE_SCAN},
     {"GET", "trajectory", OWN, READ, DISK, FROM(trajectory), .work = obs_bridge_get_trajectory,
      .thread = OBS_ROUTE_SCAN},

@@ -1,0 +1,266 @@
+"""Rows of a fleet: any daemon asks the edges, whose pages come as one list, newest first, each op once."""
+
+import json
+import os
+import socket
+import stat
+import urllib.parse
+
+import nats
+from fleet import FleetTest
+from harness import main, wait_until
+from keys import KeyFile
+
+ASK = "observer.ask.edges"
+
+
+class Asking(FleetTest):
+    def two_edges(self, servers, *more):
+        edges = [self.edge(servers, "edge%d" % n, *more) for n in range(2)]
+        for edge in edges:
+            wait_until(lambda e=edge: e.get("/v1/observer/fleet").json["edges"], 20, "the edge to be known")
+        wait_until(lambda: len(edges[0].get("/v1/observer/fleet").json["edges"]) == 2, 20, "both edges to be known")
+        return edges
+
+    @staticmethod
+    def page(daemon, path, **params):
+        params = {"scope": "cluster", **params}
+        answer = daemon.get("/v1/observer/%s?%s" % (path, urllib.parse.urlencode(params)))
+        return answer.json if answer.status == 200 else answer
+
+    def walk(self, daemon, path, between=None, **params):
+        """All pages: (rows, pages)."""
+        rows, pages, cursor = [], [], None
+        while True:
+            page = self.page(daemon, path, **params, **({"cursor": cursor} if cursor else {}))
+            self.assertIsInstance(page, dict, page)
+            rows += page[path]
+            pages.append(page)
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return rows, pages
+            self.assertLess(len(pages), 500)
+            if between is not None:
+                between(len(pages))
+
+
+class Rows(Asking):
+    def test_pages_of_two_edges(self):
+        """Each op once, newest first, while ops are recorded."""
+        servers = self.servers()
+        edges = self.two_edges(servers)
+        for n in range(6):
+            self.record(edges[n % 2], 40)
+        known = self.sent
+        for asked in edges:
+            rows, pages = self.walk(asked, "ops", limit=23)
+            self.assertEqual(len({(r["edge"], r["seq"]) for r in rows}), known)
+            self.assertEqual(sorted(r["op"]["op_id"] for r in rows), sorted("op-%d" % n for n in range(known)))
+            received = [r["received"] for r in rows]
+            self.assertEqual(received, sorted(received, reverse=True))
+            self.assertEqual(len(pages[0]["cluster"]["edges"]), 2)
+            self.assertEqual([p["cluster"]["missing"] for p in pages], [[]] * len(pages))
+            self.assertTrue(all(p["complete"] for p in pages))
+            self.assertTrue(all(len(p["ops"]) == 23 for p in pages[:-1]))
+
+        def more(n):
+            if n <= 4:
+                self.record(edges[n % 2], 30)
+        rows, _ = self.walk(edges[0], "ops", between=more, limit=50)
+        self.assertEqual(sorted(r["op"]["op_id"] for r in rows), sorted("op-%d" % n for n in range(known)))
+
+    def test_filters_go_to_the_edges(self):
+        servers = self.servers()
+        edges = self.two_edges(servers)
+        for edge in edges:
+            self.record(edge, 350)
+        rows, _ = self.walk(edges[0], "ops", limit=40, endpoint="/e3", success="false")
+        rows_all = [r for e in edges for r in e.journal_rows()]
+        wanted = [r["op_id"] for r in rows_all if r["endpoint"] == "/e3" and not r["success"]]
+        self.assertEqual(sorted(r["op"]["op_id"] for r in rows), sorted(wanted))
+        rows, _ = self.walk(edges[1], "ops", q="host 2")
+        self.assertEqual(len(rows), sum("host 2" in r.get("error", "") for r in rows_all))
+        one = self.page(edges[1], "ops", op_id="op-5")
+        self.assertEqual([r["op"]["op_id"] for r in one["ops"]], ["op-5"])
+        self.assertEqual(len(one["ops"][0]["edge"]), 16)
+
+    def test_an_edge_that_is_killed(self):
+        """It is missing, and its rows come when it is back."""
+        servers = self.servers()
+        edges = self.two_edges(servers)
+        for n in range(4):
+            self.record(edges[n % 2], 60)
+        first = self.page(edges[0], "ops", limit=50)
+        ids = first["cluster"]["edges"]
+        edges[1].kill()
+        second = self.page(edges[0], "ops", limit=50, cursor=first["next_cursor"])
+        self.assertEqual(len(second["cluster"]["missing"]), 1)
+        dead = second["cluster"]["missing"][0]
+        self.assertEqual(sorted(second["cluster"]["edges"] + [dead]), ids)
+        self.assertEqual({r["edge"] for r in second["ops"]}, set(ids) - {dead})
+        self.assertFalse(second["complete"])
+        fresh = self.page(edges[0], "ops", limit=1000)
+        self.assertEqual(fresh["cluster"], {"edges": second["cluster"]["edges"], "missing": [dead]})
+        self.assertEqual((fresh["complete"], fresh["next_cursor"]), (False, None))
+        edges[1].restart()
+        rows, cursor = first["ops"] + second["ops"], second["next_cursor"]
+        while cursor is not None:
+            page = self.page(edges[0], "ops", limit=50, cursor=cursor)
+            if page["cluster"]["missing"]:
+                continue
+            rows += page["ops"]
+            cursor = page["next_cursor"]
+        self.assertEqual(sorted(r["op"]["op_id"] for r in rows), sorted("op-%d" % n for n in range(self.sent)))
+
+    def test_sessions(self):
+        servers = self.servers()
+        edges = self.two_edges(servers)
+        for n in range(30):
+            record = {"session_id": "s%d" % n, "timestamp": "2026-01-01T00:00:%02dZ" % n, "daemon": "gateway",
+                      "provider": "p", "model": "m", "prompt": "x", "iterations": 1, "max_iterations": 3,
+                      "final_verdict": "accepted", "attempts": [], "kind": "k"}
+            answer = edges[n % 2].post("/v1/observer/session", json.dumps(record))
+            self.assertEqual(answer.status, 200, answer.json)
+        rows, pages = self.walk(edges[1], "sessions", limit=7)
+        self.assertEqual([r["session"]["session_id"] for r in rows], ["s%d" % n for n in reversed(range(30))])
+        self.assertEqual(len(pages), 5)
+
+    def test_one_op(self):
+        """By its number at an edge, and by its place in the stream."""
+        servers = self.servers()
+        edges = self.two_edges(servers)
+        for edge in edges:
+            self.record(edge, 40)
+        rows, _ = self.walk(edges[0], "ops")
+        for row in rows[:2] + rows[-2:]:
+            one = edges[1].get("/v1/observer/ops/%s:%d?scope=cluster" % (row["edge"], row["seq"]))
+            self.assertEqual((one.status, one.json["op"], one.json["seq"]), (200, row["op"], row["seq"]))
+        wait_until(lambda: sum(len(b["rows"]) for b in nats.tool("batches", url=servers.urls[0])) == self.sent, 20,
+                   "all to be forwarded")
+        seen = set()
+        for n, batch in enumerate(nats.tool("batches", url=servers.urls[0])):
+            for k, (number, _, _, row) in enumerate(batch["rows"]):
+                path = "%d:%d:%d" % (batch["p"], batch["stream_seq"], k)
+                one = edges[n % 2].get("/v1/observer/ops/%s?scope=cluster" % path)
+                self.assertEqual(one.status, 200, one.json)
+                self.assertEqual((one.json["seq"], one.json["edge"]), (path, batch["edge"]))
+                self.assertEqual((one.json["op"], one.json["edge_seq"]), (row, number))
+                seen.add((one.json["edge"], one.json["edge_seq"]))
+        self.assertEqual(seen, {(r["edge"], r["seq"]) for r in rows})
+        for path, status, said in (("0:999999:0", 404, "no op 0:999999:0: the stream does not have it, or not any more"),
+                                   ("%d:%d:4000" % (batch["p"], batch["stream_seq"]), 404, "no op "),
+                                   ("x:y:z", 400, "seq: must be partition:message:row"), ("..:1", 400, "seq: must be"),
+                                   ("0123456789abcdef:1", 503, "edge 0123456789abcdef does not answer"),
+                                   ("%s:99999" % rows[0]["edge"], 404, "no op 99999: the last one recorded is 40"),
+                                   ("7", 503, "the fleet has no leader now")):
+            answer = edges[0].get("/v1/observer/ops/%s?scope=cluster" % path)
+            self.assertEqual(answer.status, status, path)
+            self.assertIn(said, answer.json["error"])
+
+    def test_what_is_no_question(self):
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        self.record(edge, 3)
+        wait_until(lambda: isinstance(self.page(edge, "ops"), dict), 10, "an answer")
+        for params, said in (({"cursor": "a7"}, "cursor: must be a next_cursor"), ({"cursor": "ops-"}, "cursor: must"),
+                             ({"cursor": "ops-../x.a7"}, "cursor: must"), ({"limit": "0"}, "limit: must be"),
+                             ({"cursor": "ops-" + "_".join("%016x.a7" % n for n in range(600))}, "cursor: must"),
+                             ({"nonsense": "1"}, "nonsense: unknown parameter"), ({"scope": "all"}, "scope: must be")):
+            answer = edge.get("/v1/observer/ops?" + urllib.parse.urlencode({"scope": "cluster", **params}))
+            self.assertEqual(answer.status, 400, params)
+            self.assertIn(said, answer.json["error"])
+        answer = edge.get("/v1/observer/ops?scope=cluster&scope=cluster")
+        self.assertEqual((answer.status, answer.json["error"]), (400, "scope: given twice"))
+        # an edge that nobody knows, and a cursor that the edge does not know
+        page = self.page(edge, "ops", cursor="ops-0123456789abcdef.a7")
+        self.assertEqual(page.status, 503)
+        mine = self.page(edge, "ops")["cluster"]["edges"][0]
+        refused = self.page(edge, "ops", cursor="ops-%s.zz" % mine)
+        self.assertEqual((refused.status, refused.json["error"]),
+                         (400, "cursor: must be a next_cursor of an earlier answer"))
+
+    def test_a_daemon_that_is_alone(self):
+        daemon = self.start()
+        for path in ("ops", "sessions", "advice?endpoint=x&", "analyses", "alerts", "graph", "changes", "playbooks/0123"):
+            answer = daemon.get("/v1/observer/%s%sscope=cluster" % (path, "" if "?" in path else "?"))
+            self.assertEqual((answer.status, answer.json["error"]),
+                             (400, "scope: this daemon belongs to no fleet (it has neither --forward nor --jetstream)"))
+        self.assertFalse(os.path.exists(os.path.join(daemon.data_dir, "fleet.sock")))
+
+
+class Answers(Asking):
+    """What an edge answers to whoever can reach NATS."""
+
+    def said(self, servers, text, count=2, ms=3000):
+        return [(row["of"].split(".", 1)[1], row["text"]) for row in
+                nats.tool("answers", ASK, text, count, ms, url=servers.urls[0])]
+
+    def status(self, servers, target, **more):
+        said = self.said(servers, json.dumps({"v": 1, "target": target, **more}))
+        last = said[-1]
+        return int(last[0].split(".")[0]), json.loads(last[1]) if last[1].startswith("{") else last[1]
+
+    def test_targets(self):
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        self.record(edge, 5)
+        wait_until(lambda: self.said(servers, '{"v":1,"target":"/v1/observer/ops"}', ms=500), 20, "an answer")
+        first, last = self.said(servers, '{"v":1,"target":"/v1/observer/ops?limit=2"}')
+        self.assertEqual((first, last[0]), (("102.0.0", ""), "200.0.1"))
+        self.assertEqual([r["seq"] for r in json.loads(last[1])["ops"]], [5, 4])
+        self.assertEqual(self.status(servers, "/v1/observer/ops?scope=cluster"),
+                         (400, {"error": "scope: the fleet is asking already"}))
+        self.assertEqual(self.status(servers, "/v1/observer/ops?%73cope=cluster")[0], 400)
+        for target in ("/v1/observer/event", "/v1/observer/review", "/v1/observer/silences", "/v1/observer/key",
+                       "/v1/observer/live"):
+            status, body = self.status(servers, target)
+            self.assertIn(status, (403, 405), target)
+        wrong = "what was asked is no target of this fleet's version"
+        for text in ("", "{", "[]", "{}", '{"v":1}', '{"v":2,"target":"/v1/observer/ops"}', '{"v":1,"target":7}',
+                     '{"target":"/v1/observer/ops"}', '{"v":1,"target":"/stats"}', '{"v":1,"target":"/v1/observer/"}',
+                     '{"v":1,"target":"/v1/observer/../../etc/passwd"}', '{"v":1,"target":"/v1/observer/./ops"}',
+                     '{"v":1,"target":"/v1/observer/%2e%2e/stats"}', '{"v":1,"target":"/v1/observer//ops"}',
+                     '{"v":1,"target":"/v1/observer/ops?q=\\r\\nX: y"}', '{"v":1,"target":"/v1/observer/ops?q=a b"}',
+                     '{"v":1,"target":"/v1/observer/ops#x"}', '{"v":1,"target":"/v1/observer/ops?q=\\u0000"}',
+                     '{"v":1,"target":"http://example.com/v1/observer/ops"}', '{"v":1,"target":"/v1/observer/ops?q=\u00e9"}',
+                     '{"v":1,"target":"/v1/observer/ops?q=%s"}' % ("x" * 13000),
+                     '{"v":1,"target":"/v1/observer/ops","target":"/v1/observer/ops"}'):
+            self.assertEqual(self.said(servers, text, 1), [("400.0.1", json.dumps({"error": wrong}, separators=(",", ":")))],
+                             text)
+        mine = self.page(edge, "ops")["cluster"]["edges"][0]
+        self.assertEqual(self.status(servers, "/v1/observer/ops", **{"for": {mine: "limit=1"}})[1]["next_cursor"], "a5")
+        self.assertEqual(self.said(servers, json.dumps({"v": 1, "target": "/v1/observer/ops", "for": {"0" * 16: ""}}),
+                                   ms=700), [])
+
+    def test_the_socket(self):
+        """Keys are configured: the fleet reads all the same, and the socket lets nobody do more."""
+        servers = self.servers()
+        keys = KeyFile(os.path.join(self.tmp, "keys.json"))
+        keys.add("somebody", "read")
+        edge = self.edge(servers, "edge", "--keys", keys.path, "--allow-open")
+        path = os.path.join(edge.data_dir, "fleet.sock")
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        self.assertEqual(edge.get("/v1/observer/ops?scope=cluster").status, 401)
+
+        def raw(text):
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(path)
+                s.sendall(text.encode())
+                s.settimeout(10)
+                got = b""
+                while b"\r\n\r\n" not in got:
+                    part = s.recv(65536)
+                    if not part:
+                        break
+                    got += part
+                return int(got.split()[1])
+        head = "host: localhost\r\ncontent-length: 2\r\n\r\n{}"
+        self.assertEqual(raw("GET /v1/observer/ops HTTP/1.1\r\nhost: localhost\r\n\r\n"), 200)
+        for method, target in (("POST", "/v1/observer/event"), ("POST", "/v1/observer/review"), ("POST", "/event"),
+                               ("POST", "/v1/observer/silences"), ("DELETE", "/v1/observer/silences/1"),
+                               ("GET", "/v1/observer/key"), ("GET", "/v1/observer/live"), ("GET", "/health")):
+            self.assertEqual(raw("%s %s HTTP/1.1\r\n%s" % (method, target, head)), 403, (method, target))
+
+
+if __name__ == "__main__":
+    main()
