@@ -222,8 +222,8 @@ void obs_bridge_ask_leader(obs_connection *s, const void *filter) {
 
 /* ---- what the edges have ---- */
 
-/* A page of `list`, from all edges. */
-static void get_rows(obs_connection *s, const char *list, const obs_page *page) {
+obs_fleet_rows *obs_bridge_ask_edges(obs_connection *s, const char *list,
+                                     void (*take)(void *rows, const obs_fleet_reply *reply)) {
   obs_fleet_hands hands;
   obs_buf target = {0};
   uint16_t status;
@@ -231,35 +231,45 @@ static void get_rows(obs_connection *s, const char *list, const obs_page *page) 
   obs_fleet_rows *rows = obs_fleet_rows_open(list);
   if (rows == NULL) {
     obs_answer_no_memory(&s->http.answer, &s->http.out);
-  } else if (s->cursor.p != NULL && !obs_fleet_rows_go_on(rows, s->cursor)) {
+    return NULL;
+  }
+  if (s->cursor.p != NULL && !obs_fleet_rows_go_on(rows, s->cursor)) {
     obs_answer_error(&s->http.answer, &s->http.out, 400,
                      "cursor: must be a next_cursor of an earlier answer of this list with scope=cluster");
-  } else if (hold(s, &hands)) {
-    put_target(s, true, &target);
-    if (!target.oom) {
-      obs_fleet_question q = {.subject = OBS_FLEET_ASK_EDGES, .target = target.p};
-      obs_fleet_hands_expect(&hands, rows);
-      obs_fleet_rows_ask(rows, &q);
-      err = obs_fleet_ask(hands.asker, &q, obs_fleet_rows_take, rows);
-    }
-    release(s);
-    obs_str fault = obs_fleet_rows_fault(rows, &status);
-    if (err == OBSERVER_E_OK && fault.len == 0 && obs_fleet_rows_answered(rows) == 0) err = OBSERVER_E_NOTFOUND;
-    if (err != OBSERVER_E_OK) {
-      refuse(s, err, "no edge of the fleet answers");
-    } else if (fault.len > 0) {
-      pass_on(s, status, fault);
-    } else {
-      obs_json_writer w = obs_json_write(&s->http.out);
-      obs_json_object(&w, NULL);
-      if (obs_fleet_rows_put(rows, page, &w) != OBSERVER_E_OK)
-        obs_answer_no_memory(&s->http.answer, &s->http.out);
-      else
-        obs_json_end(&w);
-    }
+    goto answered;
   }
-  obs_fleet_rows_close(rows);
+  if (!hold(s, &hands)) goto answered;
+  put_target(s, true, &target);
+  if (!target.oom) {
+    obs_fleet_question q = {.subject = OBS_FLEET_ASK_EDGES, .target = target.p};
+    obs_fleet_hands_expect(&hands, rows);
+    obs_fleet_rows_ask(rows, &q);
+    err = obs_fleet_ask(hands.asker, &q, take, rows);
+  }
+  release(s);
   obs_buf_fini(&target);
+  obs_str fault = obs_fleet_rows_fault(rows, &status);
+  if (err == OBSERVER_E_OK && fault.len == 0 && obs_fleet_rows_answered(rows) > 0) return rows;
+  if (err == OBSERVER_E_OK && fault.len > 0)
+    pass_on(s, status, fault);
+  else
+    refuse(s, err != OBSERVER_E_OK ? err : OBSERVER_E_NOTFOUND, "no edge of the fleet answers");
+answered:
+  obs_fleet_rows_close(rows);
+  return NULL;
+}
+
+/* A page of `list`, from all edges. */
+static void get_rows(obs_connection *s, const char *list, const obs_page *page) {
+  obs_fleet_rows *rows = obs_bridge_ask_edges(s, list, obs_fleet_rows_take);
+  if (rows == NULL) return;
+  obs_json_writer w = obs_json_write(&s->http.out);
+  obs_json_object(&w, NULL);
+  if (obs_fleet_rows_put(rows, page, &w) != OBSERVER_E_OK)
+    obs_answer_no_memory(&s->http.answer, &s->http.out);
+  else
+    obs_json_end(&w);
+  obs_fleet_rows_close(rows);
 }
 
 void obs_bridge_get_fleet_ops(obs_connection *s, const void *filter) {

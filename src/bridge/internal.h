@@ -67,6 +67,11 @@ void obs_bridge_get_fleet_clusters(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_ops(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_op(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_sessions(obs_connection *s, const void *filter);
+void obs_bridge_get_fleet_timeline(obs_connection *s, const void *filter);
+void obs_bridge_get_fleet_trajectory(obs_connection *s, const void *filter);
+/* Asks all edges for the route's own path; each answer goes to `take` (rows.h). NULL: answered. */
+obs_fleet_rows *obs_bridge_ask_edges(obs_connection *s, const char *list,
+                                     void (*take)(void *rows, const obs_fleet_reply *reply));
 /* Whatever the route is about: the leader's answer. */
 void obs_bridge_ask_leader(obs_connection *s, const void *filter);
 

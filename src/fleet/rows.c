@@ -21,7 +21,8 @@ typedef struct {
   char more[sizeof cursor_parameter + OBS_FLEET_ROWS_CURSOR]; /* "cursor=..."; "": from the newest on */
   edge_state state;
   bool away;
-  char *body;
+  char *body; /* NULL: none came */
+  uint32_t len;
   OBS_VEC(row) rows;
   uint32_t given;         /* rows that are on the page */
   char next[CURSOR_ROOM]; /* behind all rows; "": there are no more */
@@ -139,22 +140,28 @@ static bool place_of(const edge *e, obs_str *cursor) {
   return e->state == MISSING || e->given < e->rows.n || e->next[0] != '\0';
 }
 
+/* Whether one that has answered has more. */
+static bool has_more(const obs_fleet_rows *r) {
+  obs_str cursor;
+  for (uint32_t i = 0; i < r->n; i++)
+    if (r->edges[i].state == ANSWERED && place_of(&r->edges[i], &cursor)) return true;
+  return false;
+}
+
 /* Empty: nobody has more but those that are missing. */
 static void put_cursor(const obs_fleet_rows *r, obs_buf *out) {
-  bool more = false;
+  if (!has_more(r)) return;
   obs_buf_puts(out, r->list);
   obs_buf_putc(out, '-');
   size_t begin = out->len;
   for (uint32_t i = 0; i < r->n; i++) {
     obs_str cursor;
     if (!place_of(&r->edges[i], &cursor)) continue;
-    more |= r->edges[i].state == ANSWERED;
     if (out->len > begin) obs_buf_putc(out, '_');
     obs_buf_puts(out, r->edges[i].who);
     obs_buf_putc(out, '.');
     obs_buf_append(out, cursor.p, cursor.len);
   }
-  if (!more) obs_buf_reset(out, SIZE_MAX);
 }
 
 /* ---- asking ---- */
@@ -242,24 +249,51 @@ static void take_fault(obs_fleet_rows *r, const obs_fleet_reply *reply) {
   obs_buf_append(&r->fault, reply->body.p, (size_t)(c.p - c.base));
 }
 
-void obs_fleet_rows_take(void *rows, const obs_fleet_reply *reply) {
-  obs_fleet_rows *r = rows;
+/* Keeps the body of an answer; NULL: it is none, or there is no memory. */
+static edge *keep(obs_fleet_rows *r, const obs_fleet_reply *reply) {
   edge *e = find(r, reply->who);
-  if (e == NULL || e->state == ANSWERED) return;
   if (reply->status >= 400 && reply->status < 500) take_fault(r, reply);
-  if (reply->status != 200) return;
+  if (e == NULL || e->body != NULL || reply->status != 200) return NULL;
   e->body = malloc(reply->body.len + 1);
-  if (e->body == NULL) {
-    r->no_memory = true;
-    return;
-  }
+  r->no_memory |= e->body == NULL;
+  if (e->body == NULL) return NULL;
   memcpy(e->body, reply->body.p, reply->body.len);
-  if (take_page(r->list, (obs_str){e->body, reply->body.len, 0}, e, &r->no_memory)) {
-    e->state = ANSWERED;
-    return;
-  }
+  e->len = reply->body.len;
+  e->state = ANSWERED;
+  return e;
+}
+
+static void drop(edge *e) {
+  e->state = MISSING;
   e->next[0] = '\0';
   OBS_VEC_FINI(&e->rows);
+}
+
+void obs_fleet_rows_take(void *rows, const obs_fleet_reply *reply) {
+  obs_fleet_rows *r = rows;
+  edge *e = keep(r, reply);
+  if (e != NULL && !take_page(r->list, (obs_str){e->body, e->len, 0}, e, &r->no_memory)) drop(e);
+}
+
+void obs_fleet_rows_keep(void *rows, const obs_fleet_reply *reply) {
+  (void)keep(rows, reply);
+}
+
+obs_fleet_rows_edge obs_fleet_rows_at(const obs_fleet_rows *r, uint32_t i) {
+  if (i >= r->n) return (obs_fleet_rows_edge){NULL};
+  const edge *e = &r->edges[i];
+  return (obs_fleet_rows_edge){.who = e->who,
+                               .cursor =
+                                   e->more[0] != '\0' ? obs_str_of(e->more + sizeof cursor_parameter - 1) : OBS_STR(""),
+                               .body = e->state == ANSWERED ? (obs_str){e->body, e->len, 0} : (obs_str){0}};
+}
+
+void obs_fleet_rows_drop(obs_fleet_rows *r, uint32_t i) {
+  drop(&r->edges[i]);
+}
+
+void obs_fleet_rows_set_next(obs_fleet_rows *r, uint32_t i, const char *cursor) {
+  (void)snprintf(r->edges[i].next, sizeof r->edges[i].next, "%s", cursor);
 }
 
 obs_str obs_fleet_rows_fault(const obs_fleet_rows *r, uint16_t *status) {
@@ -295,8 +329,23 @@ static void put_names(const obs_fleet_rows *r, edge_state state, const char *nam
   obs_json_end(w);
 }
 
-observer_err obs_fleet_rows_put(obs_fleet_rows *r, const obs_page *page, obs_json_writer *w) {
+void obs_fleet_rows_put_cluster(const obs_fleet_rows *r, obs_json_writer *w) {
+  obs_json_object(w, "cluster");
+  put_names(r, ANSWERED, "edges", w);
+  put_names(r, MISSING, "missing", w);
+  obs_json_end(w);
+}
+
+bool obs_fleet_rows_put_cursor(const obs_fleet_rows *r, obs_json_writer *w) {
   obs_buf cursor = {0};
+  put_cursor(r, &cursor);
+  obs_json_text(w, "next_cursor", cursor.len > 0 ? obs_buf_view(&cursor) : (obs_str){0});
+  bool good = !cursor.oom;
+  obs_buf_fini(&cursor);
+  return good;
+}
+
+observer_err obs_fleet_rows_put(obs_fleet_rows *r, const obs_page *page, obs_json_writer *w) {
   obs_json_array(w, r->list);
   obs_page_fill fill = obs_page_fill_begin(page, w);
   for (edge *e; fill.rows < fill.limit && (e = next_of(r)) != NULL; e->given++) {
@@ -308,17 +357,11 @@ observer_err obs_fleet_rows_put(obs_fleet_rows *r, const obs_page *page, obs_jso
     if (!obs_page_end_row(&fill)) break;
   }
   obs_json_end(w);
-  obs_json_object(w, "cluster");
-  put_names(r, ANSWERED, "edges", w);
-  put_names(r, MISSING, "missing", w);
-  obs_json_end(w);
-  put_cursor(r, &cursor);
-  bool more = cursor.len > 0, missing = obs_fleet_rows_answered(r) < r->n;
-  obs_json_text(w, "next_cursor", more ? obs_buf_view(&cursor) : (obs_str){0});
-  obs_json_bool(w, "complete", !missing && (!more || fill.rows == fill.limit));
-  bool good = !cursor.oom && !r->no_memory && !w->out->oom;
-  obs_buf_fini(&cursor);
-  return good ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+  obs_fleet_rows_put_cluster(r, w);
+  bool good = obs_fleet_rows_put_cursor(r, w) && !r->no_memory;
+  bool missing = obs_fleet_rows_answered(r) < r->n;
+  obs_json_bool(w, "complete", !missing && (!has_more(r) || fill.rows == fill.limit));
+  return good && !w->out->oom ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
 void obs_fleet_rows_put_place(obs_json_writer *w, int64_t at_ms, const char *next) {

@@ -49,6 +49,25 @@ uint32_t obs_fleet_rows_answered(const obs_fleet_rows *r);
  * and `complete`. NOMEM. */
 observer_err obs_fleet_rows_put(obs_fleet_rows *r, const obs_page *page, obs_json_writer *w);
 
+/* ---- for lists that are put together otherwise: each edge's answer as it came ---- */
+
+/* In place of take. */
+void obs_fleet_rows_keep(void *rows, const obs_fleet_reply *reply);
+typedef struct {
+  const char *who;
+  obs_str cursor; /* that it was asked with; empty: none */
+  obs_str body;   /* p NULL: it is missing */
+} obs_fleet_rows_edge;
+/* In the order of their names, which is the same in all pages of a walk. p NULL of `who`: there are no more. */
+obs_fleet_rows_edge obs_fleet_rows_at(const obs_fleet_rows *r, uint32_t i);
+/* Its answer was no answer. */
+void obs_fleet_rows_drop(obs_fleet_rows *r, uint32_t i);
+/* Where one that has answered goes on; of a walk that does, all of them are told. */
+void obs_fleet_rows_set_next(obs_fleet_rows *r, uint32_t i, const char *cursor);
+/* The member `cluster`; and `next_cursor`, null where no edge was told where it goes on. False: no memory. */
+void obs_fleet_rows_put_cluster(const obs_fleet_rows *r, obs_json_writer *w);
+bool obs_fleet_rows_put_cursor(const obs_fleet_rows *r, obs_json_writer *w);
+
 /* ---- in an edge's page ---- */
 
 /* The members that a row begins with. */

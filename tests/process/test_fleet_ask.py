@@ -188,6 +188,105 @@ class Rows(Asking):
         self.assertFalse(os.path.exists(os.path.join(daemon.data_dir, "fleet.sock")))
 
 
+class Together(Asking):
+    """Timelines and trajectories of what several edges have recorded are those of one daemon that recorded all."""
+
+    SEQS = ("seq", "first_seq", "last_seq", "after_seq", "retry_of", "correction", "first_failure_seq")
+
+    def setUp(self):
+        super().setUp()
+        self.nats_servers = self.servers()
+        self.edges = self.two_edges(self.nats_servers)
+        self.alone = self.start("alone")
+        self.all_ops = []
+
+    def tell(self, op):
+        """To an edge, the next in turn but one, and to the one that is alone."""
+        n = len(self.all_ops)
+        self.all_ops.append(op)
+        for daemon in (self.edges[n // 2 % 2], self.alone):
+            self.assertEqual(daemon.post("/v1/observer/event", json.dumps(op)).json["accepted"], True)
+
+    def without_seqs(self, value):
+        """Seqs are numbers here and texts there; what they name is checked by itself."""
+        if isinstance(value, list):
+            return [self.without_seqs(v) for v in value]
+        if not isinstance(value, dict):
+            return value
+        return {k: (v is not None) if k in self.SEQS else self.without_seqs(v) for k, v in value.items()
+                if k not in ("cluster",) or not isinstance(v, dict)}
+
+    def tell_session(self):
+        at, stamp = 0, "2026-03-01T10:%02d:%02dZ"
+        for n in range(60):
+            at += 1 if n % 20 else 240
+            op = {"endpoint": "/run" if n % 20 > 12 else "/e%d" % (n % 3), "session_id": "shared", "sig_hash": "t%d" % (n % 2),
+                  "timestamp": stamp % (at // 60, at % 60), "duration_ms": 500, "staffer_id": "agent-%d" % (n % 2),
+                  "success": n % 4 != 0, "input_summary": "try %d" % n}
+            if not op["success"]:
+                op["error"] = "connection refused by host %d" % n
+            self.tell(op)
+        self.tell({"endpoint": "/e1", "source": "overseer_correction", "timestamp": stamp % (at // 60, at % 60 + 1),
+                   "session_id": "shared", "sig_hash": "t1", "correction": "use the other host", "success": True})
+
+    def test_a_session(self):
+        self.tell_session()
+        for query in ("session_id=shared", "session_id=shared&errors=true", "staffer_id=agent-1", "sig_hash=t0"):
+            alone = self.alone.get("/v1/observer/timeline?limit=1000&" + query).json
+            fleet = self.edges[0].get("/v1/observer/timeline?scope=cluster&limit=1000&" + query).json
+            self.assertEqual(self.without_seqs(fleet), self.without_seqs(alone), query)
+            self.assertEqual(len(fleet["cluster"]["edges"]), 2)
+            for row in fleet["rows"]:
+                for name in ("seq", "first_seq", "last_seq", "retry_of"):
+                    if row.get(name) is None:
+                        continue
+                    one = self.edges[1].get("/v1/observer/ops/%s?scope=cluster" % row[name]).json
+                    self.assertEqual(one["op"]["session_id"], "shared")
+                    if name == "seq" and row["kind"] == "op":
+                        self.assertEqual((one["op"]["endpoint"], one["op"]["success"]), (row["endpoint"], row["success"]))
+            rows, cursor = [], ""
+            for _ in range(100):
+                page = self.edges[1].get("/v1/observer/timeline?scope=cluster&limit=4&%s%s" % (query, cursor)).json
+                rows += page["rows"]
+                if page["next_cursor"] is None:
+                    break
+                self.assertEqual((len(page["rows"]), page["complete"]), (4, True))
+                cursor = "&cursor=" + page["next_cursor"]
+                if "session" in query and len(rows) == 8:  # later ops are not this walk's
+                    self.tell({"endpoint": "/late", "session_id": "shared", "timestamp": "2026-03-01T10:59:59Z"})
+            self.assertEqual(rows, fleet["rows"], query)
+
+    def test_a_session_of_many_windows(self):
+        """More ops than an edge gathers at once: the walk goes on with the next ones, and has each op once."""
+        for edge in self.edges:
+            with edge.req() as req:
+                for at in range(0, 6000, 500):
+                    req.request([{"endpoint": "/n%d" % (n % 2), "session_id": "long", "op_id": "l%d" % n,
+                                  "timestamp": "2026-03-01T%02d:%02d:%02dZ" % (n // 3600, n // 60 % 60, n % 60),
+                                  "success": True} for n in range(at, at + 500)])
+        count, cursor, pages = 0, "", 0
+        while cursor is not None:
+            page = self.edges[0].get("/v1/observer/timeline?scope=cluster&limit=1000&session_id=long" + cursor).json
+            count += sum(row.get("count", 1) for row in page["rows"] if row["kind"] in ("op", "run"))
+            cursor = page["next_cursor"] and "&cursor=" + page["next_cursor"]
+            pages += 1
+        self.assertEqual(count, 12000)
+        self.assertGreaterEqual(pages, 12)
+
+    def test_a_trajectory(self):
+        self.tell_session()
+        for query in ("sig_hash=t0", "sig_hash=t1", "sig_hash=t0&limit=7"):
+            alone = self.alone.get("/v1/observer/trajectory?" + query).json
+            fleet = self.edges[1].get("/v1/observer/trajectory?scope=cluster&" + query).json
+            for attempt in fleet["attempts"] + alone["attempts"]:
+                attempt.pop("template")  # each daemon knows the words of its own failures
+            self.assertEqual(self.without_seqs(fleet), self.without_seqs(alone), query)
+        self.edges[0].kill()
+        fleet = self.edges[1].get("/v1/observer/trajectory?scope=cluster&sig_hash=t0").json
+        self.assertEqual((len(fleet["cluster"]["missing"]), fleet["complete"]), (1, False))
+        self.assertEqual(self.edges[1].get("/v1/observer/trajectory?scope=cluster").status, 400)
+
+
 class Answers(Asking):
     """What an edge answers to whoever can reach NATS."""
 
