@@ -4,6 +4,7 @@
 #include "base/fleet_seq.h"
 #include "base/log.h"
 #include "bridge/internal.h"
+#include "bridge/kept.h"
 #include "bridge/scan.h"
 #include "cluster/cluster_json.h"
 #include "cluster/clusters.h"
@@ -52,8 +53,7 @@ void obs_bridge_get_fleet(obs_connection *s, const void *filter) {
   if (s->http.out.oom) obs_answer_no_memory(&s->http.answer, &s->http.out);
 }
 
-/* The fleet as it is now; NULL: answered. */
-static obs_merge *ask(obs_connection *s) {
+obs_merge *obs_bridge_ask_fleet(obs_connection *s) {
   char error[256] = "";
   obs_fleet_hands hands;
   obs_merge *m = NULL;
@@ -73,7 +73,7 @@ static void end(obs_connection *s, const obs_merge *m, obs_json_writer *w) {
 
 void obs_bridge_get_fleet_stats(obs_connection *s, const void *filter) {
   (void)filter;
-  obs_merge *m = ask(s);
+  obs_merge *m = obs_bridge_ask_fleet(s);
   if (m == NULL) return;
   obs_buf *out = &s->http.out;
   obs_state_stats_json(obs_merge_state(m), s->family == OBS_FAMILY_ROOT, out);
@@ -85,7 +85,7 @@ void obs_bridge_get_fleet_stats(obs_connection *s, const void *filter) {
 
 void obs_bridge_get_fleet_summary(obs_connection *s, const void *filter) {
   (void)filter;
-  obs_merge *m = ask(s);
+  obs_merge *m = obs_bridge_ask_fleet(s);
   if (m == NULL) return;
   obs_json_writer w = obs_json_write(&s->http.out);
   obs_json_object(&w, NULL);
@@ -94,27 +94,64 @@ void obs_bridge_get_fleet_summary(obs_connection *s, const void *filter) {
   obs_merge_close(m);
 }
 
-/* Each answer puts the fleet together anew, so there is no order that a cursor could go on in: one page. */
+/* ---- clusters: each answer puts the fleet together anew, and is kept for its further pages ---- */
+
+typedef struct {
+  obs_kept_list list;
+  obs_cluster_form form;
+} cluster_rows;
+
+static bool add_cluster(void *arg, const obs_cluster_view *x) {
+  cluster_rows *to = arg;
+  obs_json_writer w = obs_json_write(&to->list.rows);
+  obs_cluster_view_json(&w, x, to->form);
+  return obs_kept_end_row(&to->list);
+}
+
+/* All that match, and what stands behind them. False: no memory. */
+static bool list_clusters(obs_merge *m, const obs_clusters_filter *f, cluster_rows *out) {
+  obs_clusters_filter all = *f;
+  obs_page_end end;
+  obs_json_writer w = obs_json_write(&out->list.members);
+  all.page.limit = UINT32_MAX;
+  if (obs_clusters_each(obs_merge_clusters(m), &all, obs_clock_receipt_ms(), add_cluster, out, &end) != OBSERVER_E_OK)
+    return false;
+  obs_json_object(&w, NULL);
+  if (end.counted) obs_json_u64(&w, "total", end.total);
+  obs_merge_put_cluster(m, obs_clock_wall_ms(), &w);
+  obs_json_end(&w);
+  obs_buf *members = &out->list.members;
+  if (out->list.rows.oom || members->oom) return false;
+  members->len -= 2; /* without its braces */
+  memmove(members->p, members->p + 1, members->len);
+  return true;
+}
+
 void obs_bridge_get_fleet_clusters(obs_connection *s, const void *filter) {
   const obs_clusters_filter *f = filter;
-  obs_page_end last;
+  obs_kept *kept = s->bridge->kept;
+  cluster_rows rows = {.form = f->page.full ? OBS_CLUSTER_ROW : OBS_CLUSTER_BRIEF};
+  obs_json_writer w = obs_json_write(&s->http.out);
   if (s->cursor.p != NULL) {
-    obs_answer_error(&s->http.answer, &s->http.out, 400, "cursor: there is none with scope=cluster; use limit");
+    obs_json_object(&w, NULL);
+    if (obs_kept_go_on(kept, s->cursor, "clusters", &f->page, obs_clock_mono_ms(), &w))
+      obs_json_end(&w);
+    else
+      obs_answer_error(&s->http.answer, &s->http.out, 400,
+                       "cursor: must be a next_cursor that this daemon has given in the last minute; begin again");
     return;
   }
-  obs_merge *m = ask(s);
+  obs_merge *m = obs_bridge_ask_fleet(s);
   if (m == NULL) return;
-  obs_json_writer w = obs_json_write(&s->http.out);
-  obs_json_object(&w, NULL);
-  observer_err err = obs_bridge_put_clusters(obs_merge_clusters(m), f, &w, &last);
-  if (err != OBSERVER_E_OK)
+  if (list_clusters(m, f, &rows)) {
+    obs_json_object(&w, NULL);
+    obs_kept_begin(kept, &rows.list, "clusters", &f->page, obs_clock_mono_ms(), &w);
+    obs_json_end(&w);
+    if (s->http.out.oom) obs_answer_no_memory(&s->http.answer, &s->http.out);
+  } else {
     obs_answer_no_memory(&s->http.answer, &s->http.out);
-  else {
-    if (last.counted) obs_json_u64(&w, "total", last.total);
-    obs_json_null(&w, "next_cursor");
-    obs_json_bool(&w, "complete", last.complete && !last.more);
-    end(s, m, &w);
   }
+  obs_kept_fini(&rows.list);
   obs_merge_close(m);
 }
 

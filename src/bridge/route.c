@@ -81,7 +81,7 @@ static const obs_route routes[] = {
     {"DELETE", "silences/{id}", OWN, ADMIN, ONE | DISK, NEEDS(NOTIFY), .id = OBS_ROUTE_NUMBER_ID,
      .work = obs_bridge_delete_silence, .thread = OBS_ROUTE_JUDGE},
     {"GET", "key", OWN, INGEST | READ | ADMIN, PLAIN, FROM(key), .handle = obs_bridge_get_key},
-    {"GET", "metrics", OBS_FAMILY_ROOT, READ, PLAIN, .work = obs_bridge_get_metrics},
+    {"GET", "metrics", OBS_FAMILY_ROOT, READ, PLAIN, .work = obs_bridge_get_metrics, FLEET(metrics)},
     {"GET", "", OBS_FAMILY_ROOT, PUBLIC, BARE | KNOWN, .handle = obs_bridge_get_root},
     {"GET", "assets/{name}", OBS_FAMILY_ROOT, PUBLIC, BARE | KNOWN | OBS_ANSWER_404, .id = OBS_ROUTE_TEXT_ID,
      .handle = obs_bridge_get_asset},

@@ -17,6 +17,7 @@
 #include "bridge/bridge.h"
 #include "feed/feed.h"
 #include "fleet/edge.h"
+#include "fleet/merge.h"
 #include "fleet/worker.h"
 #include "learn/advice/advice.h"
 #include "learn/analyses/analyses.h"
@@ -101,6 +102,12 @@ typedef struct {
   uint64_t cpu_ms, resident_bytes, virtual_bytes, open_fds, max_fds, threads;
 } obs_metrics_process;
 
+/* How whole the view of a fleet is (fleet/merge.h). */
+typedef struct {
+  uint32_t partitions, missing, rebuilding;
+  uint64_t folded, duplicate, rejected, age_ms;
+} obs_metrics_fleet;
+
 /* One moment's numbers. */
 typedef struct {
   const char *status, *version, *data_dir, *journal_name;
@@ -140,6 +147,7 @@ typedef struct {
   obs_notify_counts notify;
   obs_edge_counts edge;
   obs_fleet_worker_counts worker;
+  obs_metrics_fleet fleet; /* of a fleet's alone */
   uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];
   obs_metrics_process process;
   obs_alerts_counts alerts;
@@ -203,6 +211,9 @@ uint64_t obs_metrics_number(const obs_metric *m, const obs_metrics_values *v, ui
 void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out);
 /* The same, and what /metrics alone has. Without memory the lists are empty. */
 void obs_metrics_read_all(const obs_metrics_sources *from, obs_metrics_values *out);
+/* A fleet's, put together: sources, endpoints, what state and clusters count, and how whole that is. Of endpoints the
+ * lifetime's ops, of the 50 with most. */
+void obs_metrics_read_fleet(obs_merge *merge, int64_t now_ms, obs_metrics_values *out);
 void obs_metrics_fini(obs_metrics_values *v);
 /* Appends the body of /health. */
 void obs_metrics_health(const obs_metrics_values *v, obs_buf *out);
@@ -211,6 +222,8 @@ uint32_t obs_metrics_beat(const obs_metrics_values *v, obs_buf *out);
 
 /* Appends the body of /metrics: text 0.0.4, or OpenMetrics 1.0 with exemplars (`open`). */
 void obs_metrics_text(const obs_metrics_values *v, bool open, obs_buf *out);
+/* The same of a fleet: the families that obs_metrics_read_fleet has read. */
+void obs_metrics_fleet_text(const obs_metrics_values *v, bool open, obs_buf *out);
 /* The families, one a line: name, type, unit, labels, help, separated by tabs. */
 void obs_metrics_print(FILE *out);
 

@@ -129,6 +129,14 @@ void obs_daemon_on_metrics(void *arg, bool open, obs_buf *out) {
   obs_metrics_fini(&values);
 }
 
+void obs_daemon_on_fleet_metrics(void *arg, obs_merge *merge, bool open, obs_buf *out) {
+  obs_metrics_values values;
+  (void)arg;
+  obs_metrics_read_fleet(merge, obs_clock_wall_ms(), &values);
+  obs_metrics_fleet_text(&values, open, out);
+  obs_metrics_fini(&values);
+}
+
 /* A subscriber may come, and be greeted, before obs_feed_open has returned. */
 uint32_t obs_daemon_on_stats(void *arg, obs_feed *feed, obs_buf *out) {
   obs_metrics_values values;

@@ -181,7 +181,8 @@ class Rows(Asking):
 
     def test_a_daemon_that_is_alone(self):
         daemon = self.start()
-        for path in ("ops", "sessions", "advice?endpoint=x&", "analyses", "alerts", "graph", "changes", "playbooks/0123"):
+        self.assertEqual(daemon.get("/metrics?scope=cluster").status, 400)
+        for path in ("timeline?session_id=x&", "trajectory?sig_hash=x&", "ops/7", "ops", "sessions", "advice?endpoint=x&", "analyses", "alerts", "graph", "changes", "playbooks/0123"):
             answer = daemon.get("/v1/observer/%s%sscope=cluster" % (path, "" if "?" in path else "?"))
             self.assertEqual((answer.status, answer.json["error"]),
                              (400, "scope: this daemon belongs to no fleet (it has neither --forward nor --jetstream)"))
@@ -285,6 +286,86 @@ class Together(Asking):
         fleet = self.edges[1].get("/v1/observer/trajectory?scope=cluster&sig_hash=t0").json
         self.assertEqual((len(fleet["cluster"]["missing"]), fleet["complete"]), (1, False))
         self.assertEqual(self.edges[1].get("/v1/observer/trajectory?scope=cluster").status, 400)
+
+
+class Views(Asking):
+    """What the workers say: pages of clusters, and figures."""
+
+    def setUp(self):
+        super().setUp()
+        self.nats_servers = self.servers()
+        self.one = self.edge(self.nats_servers, "edge")
+        self.work = self.worker(self.nats_servers, "worker")
+
+    def fail(self, count, first=0):
+        with self.one.req() as req:
+            req.request([{"endpoint": "/e%d" % (n % 3), "success": False, "error": "cannot open file %s" % chr(97 + n) * 3,
+                          "source": "mcp", "op_id": "f%d" % n} for n in range(first, first + count)])
+
+    def wait_rows(self, count):
+        def all_there():
+            found = self.cluster(self.one, "summary")
+            return found is not None and not found["cluster"]["missing"] and found["cluster"]["rows"]["folded"] == count
+        wait_until(all_there, 60, "the fleet to have folded %d rows" % count)
+
+    def test_pages_of_clusters(self):
+        """They are of the moment of the first, whatever fails meanwhile."""
+        self.fail(25)
+        self.wait_rows(25)
+        whole = self.page(self.one, "clusters", sort="first_seen", limit=1000)
+        ids, cursor, more = [], None, 0
+        self.assertGreater(len(whole["clusters"]), 10)
+        self.assertEqual((whole["next_cursor"], whole["complete"]), (None, True))
+        while True:
+            page = self.page(self.one, "clusters", sort="first_seen", limit=4, **({"cursor": cursor} if cursor else {}))
+            ids += [c["id"] for c in page["clusters"]]
+            self.assertEqual((page["cluster"]["missing"], page["total"]), ([], len(whole["clusters"])))
+            self.assertTrue(page["complete"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+            self.assertEqual(len(page["clusters"]), 4)
+            self.fail(1, 100 + more)
+            more += 1
+            self.wait_rows(25 + more)
+        self.assertEqual(ids, [c["id"] for c in whole["clusters"]])
+        first = self.page(self.one, "clusters", limit=4)["next_cursor"]
+        for wrong in ("k0123456789abcdef-4", "k", "a7", first + "ffff", first.upper(), first[:-1] + "zz"):
+            answer = self.page(self.one, "clusters", cursor=wrong)
+            self.assertEqual(answer.status, 400, wrong)
+            self.assertIn("cursor: must be a next_cursor that this daemon has given in the last minute",
+                          answer.json["error"])
+        for _ in range(4):  # others need the room
+            self.page(self.one, "clusters", limit=4)
+        self.assertEqual(self.page(self.one, "clusters", cursor=first).status, 400)
+
+    def test_metrics(self):
+        self.record(self.one, 700)
+        self.wait_rows(700)
+        answer = self.work.get("/metrics?scope=cluster")
+        self.assertEqual(answer.status, 200)
+        text = answer.body.decode()
+        figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        rows = self.one.journal_rows()
+        for source in {r["source"] for r in rows}:
+            for outcome, success in (("succeeded", True), ("failed", False)):
+                self.assertEqual(float(figures['observer_ops_total{outcome="%s",source="%s"}' % (outcome, source)]),
+                                 sum(r["source"] == source and r["success"] == success for r in rows))
+        for n in range(7):
+            self.assertEqual(float(figures['observer_endpoint_ops_total{outcome="failed",endpoint="/e%d"}' % n]),
+                             sum(r["endpoint"] == "/e%d" % n and not r["success"] for r in rows))
+        self.assertEqual(float(figures["observer_fleet_view_partitions"]), 64)
+        self.assertEqual(float(figures["observer_fleet_view_missing_partitions"]), 0)
+        self.assertEqual(float(figures['observer_fleet_view_ops_total{result="folded"}']), 700)
+        self.assertEqual(float(figures["observer_cluster_failures_total"]), sum(not r["success"] for r in rows))
+        self.assertLess(len(figures), 2000)
+        for own in ("observer_journal_seq", "process_cpu_seconds_total", "observer_http_requests_total",
+                    "observer_op_duration_seconds"):
+            self.assertNotIn(own, text)
+        self.assertNotIn("fleet_view", self.one.get("/metrics").body.decode())
+        openmetrics = self.one.get("/metrics?scope=cluster", {"accept": "application/openmetrics-text"})
+        self.assertTrue(openmetrics.body.endswith(b"# EOF\n"))
+        self.assertIn("observer_fleet_view_partitions 64", openmetrics.body.decode())
 
 
 class Answers(Asking):
