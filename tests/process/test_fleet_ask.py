@@ -297,9 +297,9 @@ class Views(Asking):
         self.one = self.edge(self.nats_servers, "edge")
         self.work = self.worker(self.nats_servers, "worker")
 
-    def fail(self, count, first=0):
+    def record_kinds(self, count, first=0):
         with self.one.req() as req:
-            req.request([{"endpoint": "/e%d" % (n % 3), "success": False, "error": "cannot open file %s" % chr(97 + n) * 3,
+            req.request([{"endpoint": "/e%d" % (n % 3), "success": False, "error": "cannot go on" + " with it" * n,
                           "source": "mcp", "op_id": "f%d" % n} for n in range(first, first + count)])
 
     def wait_rows(self, count):
@@ -310,7 +310,7 @@ class Views(Asking):
 
     def test_pages_of_clusters(self):
         """They are of the moment of the first, whatever fails meanwhile."""
-        self.fail(25)
+        self.record_kinds(25)
         self.wait_rows(25)
         whole = self.page(self.one, "clusters", sort="first_seen", limit=1000)
         ids, cursor, more = [], None, 0
@@ -325,7 +325,7 @@ class Views(Asking):
             if cursor is None:
                 break
             self.assertEqual(len(page["clusters"]), 4)
-            self.fail(1, 100 + more)
+            self.record_kinds(1, 60 + more)
             more += 1
             self.wait_rows(25 + more)
         self.assertEqual(ids, [c["id"] for c in whole["clusters"]])
