@@ -192,7 +192,8 @@ static void put_target(const obs_connection *s, bool own_cursor, obs_buf *out) {
     const char *end = memchr(rest.p, '&', rest.len);
     obs_str pair = obs_str_slice(rest, 0, end != NULL ? (uint32_t)(end - rest.p) : rest.len);
     rest = obs_str_slice(rest, pair.len + 1, UINT32_MAX);
-    if (pair.len == 0 || is_param(pair, "scope") || (own_cursor && is_param(pair, "cursor"))) continue;
+    if (pair.len == 0 || is_param(pair, obs_route_scope(s->route)) || (own_cursor && is_param(pair, "cursor")))
+      continue;
     obs_buf_putc(out, before);
     put_escaped(out, pair);
     before = '&';
