@@ -94,6 +94,7 @@ void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) 
   out->plain = from->plain.len > 0 ? from->plain : OBS_STR("[]");
   if (from->urls != NULL) from->urls(from->urls_arg, &out->urls_text);
   out->urls = out->urls_text.len > 0 ? obs_buf_view(&out->urls_text) : OBS_STR("{}");
+  out->fleet = from->fleet.len > 0 ? from->fleet : OBS_STR("null");
 }
 
 /* ---- what /metrics alone has ---- */

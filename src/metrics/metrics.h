@@ -71,6 +71,7 @@ typedef struct {
   /* Appends the JSON object of all URLs by kind. */
   void (*urls)(void *arg, obs_buf *out);
   void *urls_arg;
+  obs_str fleet; /* a JSON object: what it is in its fleet; len 0: it is alone. Of /health alone */
   obs_ready_sources ready;
   obs_bridge *bridge;
 } obs_metrics_sources;
@@ -112,7 +113,7 @@ typedef struct {
 typedef struct {
   const char *status, *version, *data_dir, *journal_name;
   obs_buf urls_text;
-  obs_str urls, open, plain; /* JSON */
+  obs_str urls, open, plain, fleet; /* JSON */
   obs_tls_status tls;
   char tls_times[2][OBS_ISO8601_LEN + 1];
   const char *tls_expires, *tls_ca_expires, *tls_problem; /* NULL: not there */

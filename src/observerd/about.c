@@ -113,9 +113,13 @@ void obs_daemon_on_health(void *arg, obs_buf *out) {
   obs_metrics_sources from = sources_of(d, d->feed);
   from.urls = put_urls;
   from.urls_arg = d;
+  obs_buf fleet = {0};
+  obs_fleet_put_self(d->fleet, &fleet);
+  if (!fleet.oom) from.fleet = obs_buf_view(&fleet);
   obs_metrics_read(&from, &values);
   obs_metrics_health(&values, out);
   obs_metrics_fini(&values);
+  obs_buf_fini(&fleet);
 }
 
 void obs_daemon_on_metrics(void *arg, bool open, obs_buf *out) {
@@ -177,7 +181,8 @@ void obs_daemon_say_ready(obs_daemon *d) {
   each_url(d, find_pull, &pull);
   print_access(d);
   obs_listeners_risks(d->config, print_risk, d);
-  obs_banner_print(stdout, program_invocation_name, obs_bridge_url(d->bridge, 0), pull, d->config->keys);
+  obs_banner_print(stdout, program_invocation_name, obs_bridge_url(d->bridge, 0), pull, d->config->keys,
+                   obs_fleet_refuses(d->config) == NULL);
   puts("ready");
   fflush(stdout);
 }

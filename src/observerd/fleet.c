@@ -131,27 +131,38 @@ static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
                          .arg = f};
 }
 
-/* OK also where the servers refuse it now: `refused` says so, and `obs:join` tries again. */
+/* Why there is no worker now; "": there may be one. Another reason than the last is logged. */
+static void set_refused(obs_fleet *f, observer_err err, const char *why) {
+  char text[sizeof f->refused] = "";
+  if (err != OBSERVER_E_OK) (void)snprintf(text, sizeof text, "%s", why[0] != '\0' ? why : observer_strerror(err));
+  pthread_mutex_lock(&f->lock);
+  bool is_new = strcmp(f->refused, text) != 0;
+  memcpy(f->refused, text, sizeof text);
+  pthread_mutex_unlock(&f->lock);
+  if (is_new && text[0] != '\0') obs_log_error("fleet", "no worker: %s; tried again", text);
+}
+
+/* The servers do not have it now, and may later. */
+static bool is_refusal(observer_err err) {
+  return err == OBSERVER_E_DENIED || err == OBSERVER_E_NET || err == OBSERVER_E_TIMEDOUT;
+}
+
+/* OK also where the servers refuse it now: `obs:join` tries again. */
 static observer_err open_nats(obs_fleet *f, char *error, size_t size) {
   char why[OBS_NATS_WHY_MAX] = "";
   obs_nats *nats = NULL;
   obs_nats_opts opts = nats_opts(f, "observer worker");
   opts.changed = on_connection;
   observer_err err = obs_nats_open(&opts, &nats, why);
-  if (err == OBSERVER_E_INVALID || err == OBSERVER_E_NOMEM) {
-    (void)snprintf(error, size, "jetstream: %s", why[0] != '\0' ? why : observer_strerror(err));
-    return err;
-  }
   pthread_mutex_lock(&f->lock);
   f->nats = nats;
-  bool told = strcmp(f->refused, why) == 0;
-  (void)snprintf(f->refused, sizeof f->refused, "%s",
-                 err == OBSERVER_E_OK ? ""
-                 : why[0] != '\0'     ? why
-                                      : observer_strerror(err));
   pthread_mutex_unlock(&f->lock);
-  if (err != OBSERVER_E_OK && !told) obs_log_error("fleet", "%s; tried again", why);
-  return OBSERVER_E_OK;
+  if (is_refusal(err)) {
+    set_refused(f, err, why);
+    return OBSERVER_E_OK;
+  }
+  if (err != OBSERVER_E_OK) (void)snprintf(error, size, "jetstream: %s", why[0] != '\0' ? why : observer_strerror(err));
+  return err;
 }
 
 static void close_hands(obs_fleet *f) {
@@ -216,10 +227,15 @@ static observer_err start_worker(obs_fleet *f) {
                                       .quiet = (uint32_t)c->cluster_quiet,
                                       .accept_new_stream = c->accept_new_stream};
   observer_err err = obs_fleet_worker_open(&opts, &w, error, sizeof error);
+  if (is_refusal(err)) {
+    set_refused(f, err, error);
+    return OBSERVER_E_OK;
+  }
   if (err != OBSERVER_E_OK) {
     obs_log_error("fleet", "worker: %s", error);
     return err;
   }
+  set_refused(f, OBSERVER_E_OK, "");
   pthread_mutex_lock(&f->lock);
   f->worker = w;
   f->worker_id = obs_fleet_worker_id(w);
@@ -245,22 +261,22 @@ static void end_worker(obs_fleet *f) {
 /* Refused credentials end a connection for good: another one is opened, with the files as they are now. */
 static void rejoin(obs_fleet *f) {
   char error[256] = "";
-  if (f->nats != NULL) obs_log_error("fleet", "NATS refuses this worker; tried again");
+  if (f->worker != NULL) set_refused(f, OBSERVER_E_DENIED, "NATS refuses this worker");
   end_worker(f);
   observer_err err = open_nats(f, error, sizeof error);
   if (err == OBSERVER_E_OK && f->nats != NULL) err = start_worker(f);
-  if (err == OBSERVER_E_OK) return;
-  if (error[0] != '\0') obs_log_error("fleet", "%s; tried again", error);
-  end_worker(f);
+  if (err != OBSERVER_E_OK) set_refused(f, err, error);
+  if (f->worker == NULL) end_worker(f); /* also the connection of one that could not be opened */
 }
 
 static void *join_fleet(void *arg) {
   obs_fleet *f = arg;
   pthread_mutex_lock(&f->lock);
   while (!f->stopping) {
-    obs_nats *nats = f->nats; /* it changes on this thread alone */
+    obs_nats *nats = f->nats; /* it changes on this thread alone, as the worker does */
+    bool lost = f->worker == NULL;
     pthread_mutex_unlock(&f->lock);
-    bool lost = nats == NULL || obs_nats_is_closed(nats);
+    lost = lost || obs_nats_is_closed(nats);
     if (lost) rejoin(f);
     pthread_mutex_lock(&f->lock);
     if (!f->stopping) obs_thread_cond_wait_ms(&f->woken, &f->lock, lost ? REJOIN_MS : LOOK_MS);
@@ -393,6 +409,7 @@ static void look_at_server(obs_fleet *f, obs_nats *nats, obs_fleet_picture *out)
 static void look_at_self(obs_fleet *f, obs_fleet_picture *out) {
   out->is_edge = f->edge != NULL;
   out->is_worker = f->config->jetstream.n > 0;
+  out->records = obs_fleet_refuses(f->config) == NULL;
   out->linger_ms = f->config->linger_s * 1000;
   if (f->edge != NULL) {
     out->edge_id = obs_edge_id(f->edge);
@@ -405,6 +422,14 @@ static void look_at_self(obs_fleet *f, obs_fleet_picture *out) {
   if (f->edge == NULL && f->away_since_ms != 0) out->away_ms = obs_clock_mono_ms() - f->away_since_ms;
   pthread_mutex_unlock(&f->lock);
   if (!obs_fleet_is_hindered(f, out->hindered, sizeof out->hindered)) out->hindered[0] = '\0';
+}
+
+void obs_fleet_put_self(obs_fleet *f, obs_buf *out) {
+  obs_fleet_picture picture = {.is_edge = false};
+  if (f == NULL) return;
+  look_at_self(f, &picture);
+  obs_json_writer w = obs_json_write(out);
+  obs_fleet_picture_put_self(&picture, NULL, &w);
 }
 
 static void look_at_roster(obs_nats *nats, obs_fleet_picture *out) {

@@ -43,6 +43,8 @@ bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out);
 void obs_fleet_release(obs_fleet *f);
 /* The fleet as it is now, or what is known of it. From one thread; the caller ends *out. */
 void obs_fleet_look(obs_fleet *f, obs_fleet_picture *out);
+/* What this daemon is in it, as a JSON object; nothing when it is alone. Any thread; brief. */
+void obs_fleet_put_self(obs_fleet *f, obs_buf *out);
 /* Why its part in the fleet keeps it from being ready; false: it does not. */
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size);
 

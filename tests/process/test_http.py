@@ -20,8 +20,8 @@ class Views(DaemonTest):
             self.assertEqual(status, 200)
             self.assertEqual(headers["content-type"], "application/json")
             self.assertEqual(list(body), ["status", "ops_in_ring", "version", "data_dir", "journal_name", "seq", "sessions", "uptime_s",
-                                          "transports", "urls", "access", "tls", "redaction", "feed", "clusters", "learn", "journal",
-                                          "files", "traffic", "connections", "state"])
+                                          "transports", "urls", "fleet", "access", "tls", "redaction", "feed", "clusters", "learn",
+                                          "journal", "files", "traffic", "connections", "state"])
             self.assertEqual((body["status"], body["ops_in_ring"], body["seq"]), ("ok", n, n))
             self.assertEqual(d.post("/event", {"ok": True}).status, 200)
 
