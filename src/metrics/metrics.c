@@ -194,8 +194,9 @@ void obs_metrics_read_fleet(obs_merge *merge, int64_t now_ms, obs_metrics_values
   lists *l = calloc(1, sizeof *l);
   *out = (obs_metrics_values){.listed = l};
   obs_merge_get_counts(merge, &c);
-  out->fleet = (obs_metrics_fleet){c.partitions, c.missing, c.rebuilding, c.folded, c.duplicate, c.rejected, 0};
-  if (c.oldest_ms != 0 && c.oldest_ms < now_ms) out->fleet.age_ms = (uint64_t)(now_ms - c.oldest_ms);
+  out->fleet_view =
+      (obs_metrics_fleet_view){c.partitions, c.missing, c.rebuilding, c.folded, c.duplicate, c.rejected, 0};
+  if (c.oldest_ms != 0 && c.oldest_ms < now_ms) out->fleet_view.age_ms = (uint64_t)(now_ms - c.oldest_ms);
   obs_state_get_counts(obs_merge_state(merge), &out->state);
   obs_clusters_get_counts(obs_merge_clusters(merge), &out->clusters);
   if (l == NULL) return;

@@ -107,7 +107,7 @@ typedef struct {
 typedef struct {
   uint32_t partitions, missing, rebuilding;
   uint64_t folded, duplicate, rejected, age_ms;
-} obs_metrics_fleet;
+} obs_metrics_fleet_view;
 
 /* One moment's numbers. */
 typedef struct {
@@ -148,7 +148,7 @@ typedef struct {
   obs_notify_counts notify;
   obs_edge_counts edge;
   obs_fleet_worker_counts worker;
-  obs_metrics_fleet fleet; /* of a fleet's alone */
+  obs_metrics_fleet_view fleet_view; /* of a fleet's alone */
   uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];
   obs_metrics_process process;
   obs_alerts_counts alerts;

@@ -304,12 +304,12 @@ static bool is_first(size_t i) {
 static bool is_of_fleet(const obs_metric *m) {
   bool of_lists =
       m->list == offsetof(obs_metrics_values, sources) || m->list == offsetof(obs_metrics_values, endpoints);
-  return (of_lists && m->type == OBS_METRIC_COUNTER) || IS_IN(m, fleet) ||
+  return (of_lists && m->type == OBS_METRIC_COUNTER) || IS_IN(m, fleet_view) ||
          (IS_IN(m, state) && m->at != offsetof(obs_metrics_values, state.last_seq)) || IS_IN(m, clusters);
 }
 
 static bool is_of_daemon(const obs_metric *m) {
-  return !IS_IN(m, fleet);
+  return !IS_IN(m, fleet_view);
 }
 
 static void put_families(const obs_metrics_values *v, bool open, bool (*is_shown)(const obs_metric *m), obs_buf *out) {
