@@ -11,7 +11,7 @@ static const char cursor_parameter[] = "cursor=";
 
 typedef struct {
   int64_t at_ms;
-  obs_str next, members; /* of the edge's body */
+  obs_str from, members; /* of the edge's body */
 } row;
 
 typedef enum { MISSING, ANSWERED } edge_state;
@@ -128,16 +128,11 @@ bool obs_fleet_rows_go_on(obs_fleet_rows *r, obs_str cursor) {
 
 /* Where the edge goes on; false: it is at its end. */
 static bool place_of(const edge *e, obs_str *cursor) {
-  *cursor = (obs_str){0};
-  if (e->state == MISSING && e->more[0] != '\0')
-    *cursor = obs_str_of(e->more + sizeof cursor_parameter - 1);
-  else if (e->state == ANSWERED && e->given < e->rows.n)
-    *cursor = e->given > 0         ? e->rows.at[e->given - 1].next
-              : e->more[0] != '\0' ? obs_str_of(e->more + sizeof cursor_parameter - 1)
-                                   : (obs_str){0};
-  else if (e->state == ANSWERED)
-    *cursor = obs_str_of(e->next);
-  return e->state == MISSING || e->given < e->rows.n || e->next[0] != '\0';
+  if (e->state == MISSING)
+    *cursor = e->more[0] != '\0' ? obs_str_of(e->more + sizeof cursor_parameter - 1) : OBS_STR("");
+  else
+    *cursor = e->given < e->rows.n ? e->rows.at[e->given].from : obs_str_of(e->next);
+  return e->state == MISSING || cursor->len > 0;
 }
 
 /* Whether one that has answered has more. */
@@ -177,9 +172,9 @@ void obs_fleet_rows_ask(obs_fleet_rows *r, obs_fleet_question *q) {
   q->only = r->goes_on;
 }
 
-/* `{"at":N,"next":"...",` and the members behind them. */
+/* `{"at":N,"from":"...",` and the members behind them. */
 static bool take_row(obs_cursor *c, row *out) {
-  static const char *const names[] = {"at", "next"};
+  static const char *const names[] = {"at", "from"};
   obs_cursor_value key, v[2];
   obs_json_cursor_shape shape = {.valid = true};
   const char *begin = (const char *)c->p;
@@ -364,7 +359,7 @@ observer_err obs_fleet_rows_put(obs_fleet_rows *r, const obs_page *page, obs_jso
   return good && !w->out->oom ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
-void obs_fleet_rows_put_place(obs_json_writer *w, int64_t at_ms, const char *next) {
+void obs_fleet_rows_put_place(obs_json_writer *w, int64_t at_ms, const char *from) {
   obs_json_i64(w, "at", at_ms);
-  obs_json_cstr(w, "next", next);
+  obs_json_cstr(w, "from", from);
 }
