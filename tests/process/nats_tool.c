@@ -8,10 +8,13 @@
  *   nats_tool ... ask URL SUBJECT TEXT                      what is answered to a message
  *   nats_tool ... answers URL SUBJECT TEXT COUNT MS         a row for each message that answers one, up to COUNT or MS:
  *                                                           what its subject ends with, and its text
+ *   nats_tool ... lead URL SOCKET                           answers as a leader whose bridge has that socket, until its
+ *                                                           input ends
  *   nats_tool ... publish URL SUBJECT TEXT                  stores a message
  *   nats_tool ... bench URL BYTES COUNT DEPTH               stores COUNT messages of BYTES with DEPTH under way */
 #include "base/clock.h"
 #include "base/json.h"
+#include "fleet/ask.h"
 #include "fleet/batch.h"
 #include "nats/jetstream.h"
 
@@ -223,6 +226,20 @@ static void answers(obs_nats *n, const char *subject, const char *text, uint32_t
   obs_buf_fini(&seen.rows);
 }
 
+static void lead(obs_nats *n, const char *socket) {
+  obs_fleet_answerer *answerer;
+  obs_fleet_answerer_counts counts;
+  observer_err err = obs_fleet_answerer_open(n, OBS_FLEET_ASK_LEADER, "leader", socket, &answerer, why);
+  if (err != OBSERVER_E_OK) die(socket, err);
+  puts("{\"leads\":true}");
+  (void)fflush(stdout);
+  while (getchar() != EOF) continue;
+  obs_fleet_answerer_get_counts(answerer, &counts);
+  printf("{\"answered\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"failed\":%" PRIu64 "}\n",
+         counts.answered, counts.refused, counts.dropped, counts.failed);
+  obs_fleet_answerer_close(answerer);
+}
+
 int main(int argc, char **argv) {
   obs_nats *n = NULL;
   obs_nats_opts opts = {.nurls = 1, .name = "nats_tool"};
@@ -247,6 +264,8 @@ int main(int argc, char **argv) {
     ask(n, argv[3], argv[4]);
   else if (strcmp(command, "answers") == 0 && argc == 7)
     answers(n, argv[3], argv[4], (uint32_t)strtoul(argv[5], NULL, 10), strtoull(argv[6], NULL, 10));
+  else if (strcmp(command, "lead") == 0 && argc == 4)
+    lead(n, argv[3]);
   else if (strcmp(command, "batches") == 0)
     batches(n, argc > 3 ? strtoull(argv[3], NULL, 10) : 1);
   else if (strcmp(command, "again") == 0 && argc == 6)

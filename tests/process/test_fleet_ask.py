@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import urllib.parse
 
 import nats
@@ -182,7 +183,7 @@ class Rows(Asking):
     def test_a_daemon_that_is_alone(self):
         daemon = self.start()
         self.assertEqual(daemon.get("/metrics?scope=cluster").status, 400)
-        for path in ("timeline?session_id=x&", "trajectory?sig_hash=x&", "ops/7", "ops", "sessions", "advice?endpoint=x&", "analyses", "alerts", "graph", "changes", "playbooks/0123"):
+        for path in ("timeline?session_id=x&", "trajectory?sig_hash=x&", "ops/7", "ops", "sessions", "advice?endpoint=x&", "analyses?from=cluster&", "alerts", "graph", "changes", "playbooks/0123"):
             answer = daemon.get("/v1/observer/%s%sscope=cluster" % (path, "" if "?" in path else "?"))
             self.assertEqual((answer.status, answer.json["error"]),
                              (400, "scope: this daemon belongs to no fleet (it has neither --forward nor --jetstream)"))
@@ -366,6 +367,57 @@ class Views(Asking):
         openmetrics = self.one.get("/metrics?scope=cluster", {"accept": "application/openmetrics-text"})
         self.assertTrue(openmetrics.body.endswith(b"# EOF\n"))
         self.assertIn("observer_fleet_view_partitions 64", openmetrics.body.decode())
+
+
+class Leader(Asking):
+    """What was learned is the leader's: here one whose bridge is another edge's, which is of no other fleet."""
+
+    def lead(self, servers, daemon):
+        tool = subprocess.Popen([nats.TOOL, "lead", servers.urls[0], os.path.join(daemon.data_dir, "fleet.sock")],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(tool.stdout.close)
+        self.assertEqual(json.loads(tool.stdout.readline()), {"leads": True})
+        return tool
+
+    @staticmethod
+    def end(tool):
+        tool.stdin.close()
+        counts = json.loads(tool.stdout.readline())
+        tool.wait()
+        return counts
+
+    def test_the_leader_answers(self):
+        servers, others = self.servers(), nats.Servers(os.path.join(self.tmp, "others"))
+        self.addCleanup(others.stop)
+        edge, leader = self.edge(servers, "edge"), self.edge(others, "leader")
+        with leader.req() as req:
+            req.request([{"endpoint": "/led", "success": n % 2 == 0, "error": "connection refused", "session_id": "s",
+                          "sig_hash": "t", "source": "mcp"} for n in range(60)])
+        wait_until(lambda: leader.get("/v1/observer/analyses").json["analyses"], 60, "the leader to learn")
+        nobody = edge.get("/v1/observer/advice?endpoint=/led&scope=cluster")
+        self.assertEqual((nobody.status, nobody.json["error"]),
+                         (503, "the fleet has no leader now, or it does not answer: ask again in some seconds"))
+        tool = self.lead(servers, leader)
+        cluster = leader.get("/v1/observer/clusters").json["clusters"][0]["id"]
+        asked = 0
+        for path in ("advice?endpoint=/led", "playbooks", "escalations", "alerts", "rules", "graph", "changes?limit=5",
+                     "repeats", "clusters/" + cluster, "analyses/1", "ops/7", "analyses/999999", "playbooks/0123",
+                     "advice?endpoint=" + "x" * 9000, "escalations?cursor=nonsense", "alerts?state=pending"):
+            mine = leader.get("/v1/observer/" + path)
+            theirs = edge.get("/v1/observer/%s%sscope=cluster" % (path, "&" if "?" in path else "?"))
+            self.assertEqual(theirs.status, mine.status, (path, theirs.json))
+            if not path.startswith(("graph", "clusters/")):  # those have ages in them
+                self.assertEqual(theirs.json, mine.json, path)
+            asked += 1
+        same = edge.get("/v1/observer/analyses?from=cluster&scope=cluster").json
+        self.assertEqual(same, leader.get("/v1/observer/analyses?scope=cluster").json)
+        self.assertEqual(edge.get("/v1/observer/analyses?scope=cluster").json["analyses"], [])
+        self.assertEqual(self.end(tool), {"answered": asked + 1, "refused": 0, "dropped": 0, "failed": 0})
+        tool = self.lead(servers, leader)
+        leader.kill()
+        gone = edge.get("/v1/observer/advice?endpoint=/led&scope=cluster")
+        self.assertEqual((gone.status, gone.json["error"]), (503, "Connection refused"))
+        self.assertEqual(self.end(tool)["failed"], 1)
 
 
 class Answers(Asking):
