@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "bridge/bridge.h"
 #include "feed/feed.h"
+#include "fleet/ask.h"
 #include "fleet/edge.h"
 #include "fleet/merge.h"
 #include "fleet/worker.h"
@@ -62,6 +63,8 @@ typedef struct {
   obs_edge *edge;          /* NULL: nothing is forwarded */
   bool works;              /* partitions are folded: */
   obs_fleet_worker_counts worker;
+  obs_fleet_asker_counts asked; /* of a fleet, and what was answered to it */
+  obs_fleet_answerer_counts answered;
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
   void *sockets_arg;
@@ -148,6 +151,8 @@ typedef struct {
   obs_notify_counts notify;
   obs_edge_counts edge;
   obs_fleet_worker_counts worker;
+  obs_fleet_asker_counts asked;
+  obs_fleet_answerer_counts answered;
   obs_metrics_fleet_view fleet_view; /* of a fleet's alone */
   uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];
   obs_metrics_process process;

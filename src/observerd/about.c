@@ -79,7 +79,10 @@ static void count_connections(void *arg, obs_stream_counts out[OBS_METRICS_SOCKE
 
 static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
   obs_fleet_worker_counts worker = {0};
+  obs_fleet_asker_counts asked;
+  obs_fleet_answerer_counts answered;
   bool works = obs_fleet_get_worker_counts(d->fleet, &worker);
+  obs_fleet_get_ask_counts(d->fleet, &asked, &answered);
   return (obs_metrics_sources){.version = OBSERVER_VERSION,
                                .data_dir = d->data_dir,
                                .journal_name = d->journal_name,
@@ -100,6 +103,8 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .edge = obs_fleet_edge(d->fleet),
                                .works = works,
                                .worker = worker,
+                               .asked = asked,
+                               .answered = answered,
                                .access = d->access,
                                .sockets = count_connections,
                                .sockets_arg = d,

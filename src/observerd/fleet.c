@@ -25,13 +25,12 @@ enum {
 struct obs_fleet {
   obs_commit *commit;
   const obs_config *config;
-  obs_edge *edge; /* NULL: it is none */
-  char *socket;   /* of the bridge, for an edge's answers; NULL: there is none */
-  int dir_fd;     /* of the data directory, where its path is too long for a socket's; below 0: not open */
-  obs_nats *answering;
-  obs_fleet_answerer *answerer; /* as `answering`, main thread; NULL: it does not */
-  uint64_t answers_next_ms;     /* when that is tried again, monotonic */
-  pthread_mutex_t hands_lock;   /* of what follows: the connection of questions */
+  obs_edge *edge;             /* NULL: it is none */
+  char *socket;               /* of the bridge, for an edge's answers; NULL: there is none */
+  int dir_fd;                 /* of the data directory, where its path is too long for a socket's; below 0: not open */
+  obs_nats *answering;        /* main thread, as what it is for */
+  uint64_t answers_next_ms;   /* when that is tried again, monotonic */
+  pthread_mutex_t hands_lock; /* of what follows: the connection of questions */
   uint32_t holders;
   obs_fleet_hands hands;  /* nats NULL: it is not open now */
   obs_nats_server server; /* as obs_fleet_look last asked for it, at: */
@@ -43,6 +42,10 @@ struct obs_fleet {
   pthread_mutex_t lock; /* of what follows; never held while NATS is waited for */
   pthread_cond_t woken;
   bool stopping;
+  obs_fleet_asker *asker;       /* of the hands, and the answerer, for their counts; what former ones have counted: */
+  obs_fleet_answerer *answerer; /* set by the main thread alone; NULL: it does not answer */
+  obs_fleet_asker_counts asked;
+  obs_fleet_answerer_counts answered;
   obs_nats *nats;           /* the worker's; NULL: not now */
   obs_fleet_worker *worker; /* NULL: it is none, or not now */
   uint64_t worker_id;       /* once it was known */
@@ -165,7 +168,32 @@ static observer_err open_nats(obs_fleet *f, char *error, size_t size) {
   return err;
 }
 
+/* What is counted of one that ends stays counted. */
+static void show_asker(obs_fleet *f, obs_fleet_asker *asker) {
+  obs_fleet_asker_counts past;
+  pthread_mutex_lock(&f->lock);
+  obs_fleet_asker_get_counts(f->asker, &past);
+  f->asked.asked += past.asked;
+  f->asked.missing += past.missing;
+  f->asked.dropped += past.dropped;
+  f->asker = asker;
+  pthread_mutex_unlock(&f->lock);
+}
+
+static void show_answerer(obs_fleet *f, obs_fleet_answerer *answerer) {
+  obs_fleet_answerer_counts past;
+  pthread_mutex_lock(&f->lock);
+  obs_fleet_answerer_get_counts(f->answerer, &past);
+  f->answered.answered += past.answered;
+  f->answered.refused += past.refused;
+  f->answered.dropped += past.dropped;
+  f->answered.failed += past.failed;
+  f->answerer = answerer;
+  pthread_mutex_unlock(&f->lock);
+}
+
 static void close_hands(obs_fleet *f) {
+  show_asker(f, NULL);
   obs_fleet_asker_close(f->hands.asker);
   obs_fleet_query_close(f->hands.query);
   obs_nats_close(f->hands.nats);
@@ -181,6 +209,7 @@ static void open_hands(obs_fleet *f) {
   observer_err err = obs_nats_open(&opts, &h->nats, why);
   if (err == OBSERVER_E_OK) err = obs_fleet_query_open(h->nats, OBS_FLEET_PARTITIONS, &h->query);
   if (err == OBSERVER_E_OK) err = obs_fleet_asker_open(h->nats, &h->asker, why);
+  if (err == OBSERVER_E_OK) show_asker(f, h->asker);
   if (err == OBSERVER_E_OK) return;
   obs_log_warn("fleet", "the fleet cannot be asked now: %s", why[0] != '\0' ? why : observer_strerror(err));
   close_hands(f);
@@ -305,11 +334,13 @@ void obs_fleet_tend_answers(obs_fleet *f) {
   if (f == NULL || f->socket == NULL || now_ms < f->answers_next_ms) return;
   if (f->answerer != NULL && !obs_nats_is_closed(f->answering)) return;
   obs_fleet_end_answers(f);
+  obs_fleet_answerer *answerer = NULL;
   obs_hex_format(obs_edge_id(f->edge), who);
   const obs_nats_opts opts = nats_opts(f, "observer answers");
   observer_err err = obs_nats_open(&opts, &f->answering, why);
   if (err == OBSERVER_E_OK)
-    err = obs_fleet_answerer_open(f->answering, OBS_FLEET_ASK_EDGES, who, f->socket, &f->answerer, why);
+    err = obs_fleet_answerer_open(f->answering, OBS_FLEET_ASK_EDGES, who, f->socket, &answerer, why);
+  if (err == OBSERVER_E_OK) show_answerer(f, answerer);
   if (err == OBSERVER_E_OK) return;
   f->answers_next_ms = now_ms + ANSWERS_AGAIN_MS;
   obs_log_warn("fleet", "this edge does not answer for its rows: %s", why[0] != '\0' ? why : observer_strerror(err));
@@ -317,9 +348,10 @@ void obs_fleet_tend_answers(obs_fleet *f) {
 
 void obs_fleet_end_answers(obs_fleet *f) {
   if (f == NULL) return;
-  obs_fleet_answerer_close(f->answerer);
+  obs_fleet_answerer *answerer = f->answerer;
+  show_answerer(f, NULL);
+  obs_fleet_answerer_close(answerer);
   obs_nats_close(f->answering);
-  f->answerer = NULL;
   f->answering = NULL;
 }
 
@@ -361,6 +393,22 @@ bool obs_fleet_get_worker_counts(obs_fleet *f, obs_fleet_worker_counts *out) {
   if (works) obs_fleet_worker_get_counts(f->worker, out);
   pthread_mutex_unlock(&f->lock);
   return works;
+}
+
+void obs_fleet_get_ask_counts(obs_fleet *f, obs_fleet_asker_counts *asked, obs_fleet_answerer_counts *answered) {
+  obs_fleet_asker_counts a;
+  obs_fleet_answerer_counts b;
+  *asked = (obs_fleet_asker_counts){.asked = 0};
+  *answered = (obs_fleet_answerer_counts){.answered = 0};
+  if (f == NULL) return;
+  pthread_mutex_lock(&f->lock);
+  obs_fleet_asker_get_counts(f->asker, &a);
+  obs_fleet_answerer_get_counts(f->answerer, &b);
+  *asked =
+      (obs_fleet_asker_counts){f->asked.asked + a.asked, f->asked.missing + a.missing, f->asked.dropped + a.dropped};
+  *answered = (obs_fleet_answerer_counts){f->answered.answered + b.answered, f->answered.refused + b.refused,
+                                          f->answered.dropped + b.dropped, f->answered.failed + b.failed};
+  pthread_mutex_unlock(&f->lock);
 }
 
 bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out) {

@@ -37,6 +37,8 @@ void obs_fleet_close(obs_fleet *f);
 obs_edge *obs_fleet_edge(obs_fleet *f);
 /* False: it is no worker, or NATS refuses it. */
 bool obs_fleet_get_worker_counts(obs_fleet *f, obs_fleet_worker_counts *out);
+/* Since the start. Any thread; brief. */
+void obs_fleet_get_ask_counts(obs_fleet *f, obs_fleet_asker_counts *asked, obs_fleet_answerer_counts *answered);
 /* What the fleet is asked with, until release; false: NATS refuses this daemon. Any thread, several at a time; may wait
  * for a connection. */
 bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out);
