@@ -230,6 +230,8 @@ static void lead(obs_nats *n, const char *socket) {
   obs_fleet_answerer *answerer;
   obs_fleet_answerer_counts counts;
   observer_err err = obs_fleet_answerer_open(n, OBS_FLEET_ASK_LEADER, "leader", socket, &answerer, why);
+  obs_nats_stream stream; /* an answer of the server: it has the subscription */
+  if (err == OBSERVER_E_OK) err = obs_nats_stream_look(n, "OBSERVER_OPS", &stream, why);
   if (err != OBSERVER_E_OK) die(socket, err);
   puts("{\"leads\":true}");
   (void)fflush(stdout);
