@@ -193,6 +193,8 @@ class Contract(DaemonTest):
         light = d.get("/v1/observer/clusters").json["clusters"][0]
         self.assertEqual(list(light), schemas["Cluster"]["required"])
         for path, item in document["paths"].items():
+            if path.endswith("/fleet"):  # a daemon that is alone has none; test_fleet_picture.py
+                continue
             if "get" in item and ("{" not in path or "clusters" in path or "ops" in path):  # the others: test_learned.py
                 content = item["get"]["responses"]["200"]["content"]
                 if "application/json" not in content:

@@ -175,14 +175,13 @@ static void check_partitions(obs_doctor *d, const cJSON *fleet) {
 
 void obs_doctor_fleet(obs_doctor *d) {
   obs_fetch_answer answer;
-  if (d->health == NULL) return;
+  if (!cJSON_IsObject(obs_show_member(d->health, "fleet"))) return; /* it is alone, or an older one */
   bool got = obs_fetch_get(d->url, "/v1/observer/fleet", TIMEOUT_MS, &answer);
-  bool alone = answer.status == 400 || answer.status == 404; /* in no fleet, or an older daemon */
   cJSON *fleet = got ? cJSON_ParseWithLength(answer.body.p, answer.body.len) : NULL;
   if (fleet != NULL) {
     check_nats(d, fleet);
     check_sync(d, fleet);
-  } else if (!alone) {
+  } else {
     obs_doctor_say(d, OBS_DOCTOR_WARN, "fleet", "observerctl fleet", "%s",
                    got ? "the answer is no JSON" : answer.error);
   }

@@ -50,8 +50,8 @@ export function NothingYet({ titled = false }: { titled?: boolean }): JSX.Elemen
   const health = useData<{ fleet?: { records: boolean } | null }>('/health', { live: false });
   if (health.value?.fleet?.records === false)
     return (
-      <Say title={titled ? undefined : 'This worker folds what edges forward, and records nothing itself.'}>
-        <p>Look at the page of an edge, or ask for all of the fleet:</p>
+      <Say title={titled ? undefined : 'Nothing is recorded here.'}>
+        <p>This worker folds what edges forward, and records nothing itself. Look at the page of an edge, or ask for all of the fleet:</p>
         <pre class="command">{`curl '${location.origin}/v1/observer/summary?scope=cluster'`}</pre>
       </Say>
     );

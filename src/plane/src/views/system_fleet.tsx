@@ -49,7 +49,7 @@ function Standing({ x }: { x: FleetEdge | FleetWorker }): JSX.Element {
 
 function columnsOf<T extends FleetEdge | FleetWorker>(head: string, more: Column<T>[]): Column<T>[] {
   return [
-    { head, cell: (x) => <><Text s={x.name} max={40} /> <Id v={x.id} /></> },
+    { head, cell: (x) => <span title={x.name}><Text s={x.name} max={24} /> <Id v={x.id} /></span> },
     { head: 'state', cell: (x) => <Standing x={x} /> },
     { head: 'version', class: 'mid', cell: (x) => <Text s={x.version} max={20} /> },
     ...more,
@@ -71,7 +71,7 @@ function Edges({ f }: { f: FleetPicture }): JSX.Element {
           columns={columnsOf<FleetEdge>('edge', [
             { head: 'recorded', right: true, class: 'mid', cell: (e) => <Num v={e.seq} /> },
             { head: 'to forward', right: true, title: 'recorded, and not in the stream yet', cell: (e) => <Num v={e.spool_ops} /> },
-            { head: 'spool', right: true, title: 'how full it is', cell: (e) => <span class={`num ${filled(e) >= FULL ? 'fail' : ''}`}>{e.spool_ops ? `${bytes(e.spool_bytes)}, ${percent(filled(e))}` : 'empty'}</span> },
+            { head: 'spool', right: true, title: 'how full it is', cell: (e) => <span class={`num ${filled(e) >= FULL ? 'fail' : ''}`} title={bytes(e.spool_bytes)}>{e.spool_ops ? percent(filled(e)) : 'empty'}</span> },
             { head: 'oldest', right: true, class: 'mid', cell: (e) => (e.spool_ops ? late(e.spool_age_ms, span(e.spool_age_ms)) : '–') },
           ])}
         />
