@@ -159,7 +159,7 @@ class Contract(DaemonTest):
                 for sample in parameter["schema"].get("enum", [samples.get(name, "x")]):
                     if sample == "cluster" and "instance" in parameter["schema"]["enum"]:
                         continue  # of a fleet; this daemon is alone
-                    needed = {"advice session_id": "endpoint=/a&", "key method": "path=/a&", "key path": "method=GET&"}.get(
+                    needed = {"advice session_id": "endpoint=/a&", "advice scope": "endpoint=/a&", "key method": "path=/a&", "key path": "method=GET&"}.get(
                         "%s %s" % (path.rsplit("/", 1)[1], name), "")
                     if path.endswith(("/timeline", "/trajectory")) and name not in KEYS:
                         needed = "sig_hash=a&"
