@@ -79,7 +79,10 @@ static void count_connections(void *arg, obs_stream_counts out[OBS_METRICS_SOCKE
 
 static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
   obs_fleet_worker_counts worker = {0};
+  obs_fleet_asker_counts asked;
+  obs_fleet_answerer_counts answered;
   bool works = obs_fleet_get_worker_counts(d->fleet, &worker);
+  obs_fleet_get_ask_counts(d->fleet, &asked, &answered);
   return (obs_metrics_sources){.version = OBSERVER_VERSION,
                                .data_dir = d->data_dir,
                                .journal_name = d->journal_name,
@@ -102,6 +105,8 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .producers = obs_fleet_producers(d->fleet),
                                .works = works,
                                .worker = worker,
+                               .asked = asked,
+                               .answered = answered,
                                .access = d->access,
                                .sockets = count_connections,
                                .sockets_arg = d,
@@ -132,6 +137,14 @@ void obs_daemon_on_metrics(void *arg, bool open, obs_buf *out) {
   from.bridge = d->bridge;
   obs_metrics_read_all(&from, &values);
   obs_metrics_text(&values, open, out);
+  obs_metrics_fini(&values);
+}
+
+void obs_daemon_on_fleet_metrics(void *arg, obs_merge *merge, bool open, obs_buf *out) {
+  obs_metrics_values values;
+  (void)arg;
+  obs_metrics_read_fleet(merge, obs_clock_wall_ms(), &values);
+  obs_metrics_fleet_text(&values, open, out);
   obs_metrics_fini(&values);
 }
 

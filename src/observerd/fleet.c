@@ -6,28 +6,39 @@
 #include "fleet/batch.h"
 #include "nats/jetstream.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 enum {
   SETTLE_MS = 2000,
   HURRY_MS = 1500,
   CONNECT_MS = 2000,
-  LOOK_MS = 1000,   /* whether the servers still have the worker */
-  REJOIN_MS = 5000, /* after they refused it for good */
-  SERVER_MS = 60000 /* so long the server's version is taken to be what it was */
+  LOOK_MS = 1000,    /* whether the servers still have the worker */
+  REJOIN_MS = 5000,  /* after they refused it for good */
+  SERVER_MS = 60000, /* so long the server's version is taken to be what it was */
+  ANSWERS_AGAIN_MS = 30000,
+  SOCKET_PATH_MAX = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1
 };
 
 struct obs_fleet {
   obs_commit *commit;
   const obs_config *config;
-  obs_acks *acks;           /* NULL: answers do not wait for the stream */
-  obs_edge *edge;           /* NULL: it is none */
-  obs_producers *producers; /* NULL: nothing is taken from NATS */
-  obs_nats *asking;         /* of questions; NULL: not now */
-  obs_fleet_query *query;
-  obs_nats_server server; /* as last asked, at: */
+  obs_acks *acks;             /* NULL: answers do not wait for the stream */
+  obs_edge *edge;             /* NULL: it is none */
+  obs_producers *producers;   /* NULL: nothing is taken from NATS */
+  char *socket;               /* of the bridge, for an edge's answers; NULL: there is none */
+  int dir_fd;                 /* of the data directory, where its path is too long for a socket's; below 0: not open */
+  obs_nats *answering;        /* main thread, as what it is for */
+  uint64_t answers_next_ms;   /* when that is tried again, monotonic */
+  pthread_mutex_t hands_lock; /* of what follows: the connection of questions */
+  uint32_t holders;
+  obs_fleet_hands hands;  /* nats NULL: it is not open now */
+  obs_nats_server server; /* as obs_fleet_look last asked for it, at: */
   uint64_t server_ms;
 
   /* The worker comes and goes on `obs:join`: one that the servers refuse is started again. */
@@ -36,6 +47,10 @@ struct obs_fleet {
   pthread_mutex_t lock; /* of what follows; never held while NATS is waited for */
   pthread_cond_t woken;
   bool stopping;
+  obs_fleet_asker *asker;       /* of the hands, and the answerer, for their counts; what former ones have counted: */
+  obs_fleet_answerer *answerer; /* set by the main thread alone; NULL: it does not answer */
+  obs_fleet_asker_counts asked;
+  obs_fleet_answerer_counts answered;
   obs_nats *nats;           /* the worker's; NULL: not now */
   obs_fleet_worker *worker; /* NULL: it is none, or not now */
   uint64_t worker_id;       /* once it was known */
@@ -103,6 +118,18 @@ static observer_err open_edge(obs_fleet *f, obs_journal *journal, char *error, s
                               .full = on_full,
                               .arg = f};
   return obs_edge_open(&edge, &f->edge, error, size);
+}
+
+/* In the data directory; one with a long path is named by its descriptor, which is short. */
+static observer_err name_socket(obs_fleet *f) {
+  static const char name[] = "fleet.sock";
+  if (asprintf(&f->socket, "%s/%s", f->config->data_dir, name) < 0) f->socket = NULL;
+  if (f->socket == NULL) return OBSERVER_E_NOMEM;
+  if (strlen(f->socket) <= SOCKET_PATH_MAX) return OBSERVER_E_OK;
+  free(f->socket);
+  f->dir_fd = open(f->config->data_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (f->dir_fd < 0 || asprintf(&f->socket, "/proc/self/fd/%d/%s", f->dir_fd, name) < 0) f->socket = NULL;
+  return f->socket != NULL ? OBSERVER_E_OK : OBSERVER_E_IO;
 }
 
 static obs_nats_opts nats_opts_of(obs_fleet *f, const obs_option_list *urls, const char *name) {
@@ -176,23 +203,51 @@ static observer_err open_nats(obs_fleet *f, char *error, size_t size) {
   return err;
 }
 
-static void close_query(obs_fleet *f) {
-  obs_fleet_query_close(f->query);
-  obs_nats_close(f->asking);
-  f->query = NULL;
-  f->asking = NULL;
+/* What is counted of one that ends stays counted. */
+static void show_asker(obs_fleet *f, obs_fleet_asker *asker) {
+  obs_fleet_asker_counts past;
+  pthread_mutex_lock(&f->lock);
+  obs_fleet_asker_get_counts(f->asker, &past);
+  f->asked.asked += past.asked;
+  f->asked.missing += past.missing;
+  f->asked.dropped += past.dropped;
+  f->asker = asker;
+  pthread_mutex_unlock(&f->lock);
+}
+
+static void show_answerer(obs_fleet *f, obs_fleet_answerer *answerer) {
+  obs_fleet_answerer_counts past;
+  pthread_mutex_lock(&f->lock);
+  obs_fleet_answerer_get_counts(f->answerer, &past);
+  f->answered.answered += past.answered;
+  f->answered.refused += past.refused;
+  f->answered.dropped += past.dropped;
+  f->answered.failed += past.failed;
+  f->answerer = answerer;
+  pthread_mutex_unlock(&f->lock);
+}
+
+static void close_hands(obs_fleet *f) {
+  show_asker(f, NULL);
+  obs_fleet_asker_close(f->hands.asker);
+  obs_fleet_query_close(f->hands.query);
+  obs_nats_close(f->hands.nats);
+  f->hands = (obs_fleet_hands){NULL};
 }
 
 /* Questions have a connection of their own: those of an edge and of a worker are busy. One that the servers have
  * refused is opened anew with the next question. */
-static void open_query(obs_fleet *f) {
+static void open_hands(obs_fleet *f) {
   char why[OBS_NATS_WHY_MAX] = "";
   const obs_nats_opts opts = nats_opts(f, "observer queries");
-  observer_err err = obs_nats_open(&opts, &f->asking, why);
-  if (err == OBSERVER_E_OK) err = obs_fleet_query_open(f->asking, OBS_FLEET_PARTITIONS, &f->query);
+  obs_fleet_hands *h = &f->hands;
+  observer_err err = obs_nats_open(&opts, &h->nats, why);
+  if (err == OBSERVER_E_OK) err = obs_fleet_query_open(h->nats, OBS_FLEET_PARTITIONS, &h->query);
+  if (err == OBSERVER_E_OK) err = obs_fleet_asker_open(h->nats, &h->asker, why);
+  if (err == OBSERVER_E_OK) show_asker(f, h->asker);
   if (err == OBSERVER_E_OK) return;
   obs_log_warn("fleet", "the fleet cannot be asked now: %s", why[0] != '\0' ? why : observer_strerror(err));
-  close_query(f);
+  close_hands(f);
 }
 
 observer_err obs_fleet_open(const obs_config *c, const obs_op_limits *limits, obs_journal *journal, obs_commit *commit,
@@ -203,6 +258,8 @@ observer_err obs_fleet_open(const obs_config *c, const obs_op_limits *limits, ob
   if (f == NULL) return OBSERVER_E_NOMEM;
   f->commit = commit;
   f->config = c;
+  f->dir_fd = -1;
+  pthread_mutex_init(&f->hands_lock, NULL); /* the default kind does not fail */
   f->away_since_ms = obs_clock_mono_ms();
   pthread_mutex_init(&f->lock, NULL); /* the default kind does not fail */
   if (obs_thread_cond_init(&f->woken) != OBSERVER_E_OK) {
@@ -212,12 +269,13 @@ observer_err obs_fleet_open(const obs_config *c, const obs_op_limits *limits, ob
   }
   observer_err err = c->forward.n > 0 ? open_edge(f, journal, error, size) : OBSERVER_E_OK;
   if (err == OBSERVER_E_OK) err = open_producers(f, limits);
+  if (err == OBSERVER_E_OK && c->forward.n > 0) err = name_socket(f);
   if (err == OBSERVER_E_OK && c->jetstream.n > 0) err = open_nats(f, error, size);
   if (err != OBSERVER_E_OK) {
     obs_fleet_close(f);
     return err;
   }
-  open_query(f);
+  open_hands(f);
   *out = f;
   return OBSERVER_E_OK;
 }
@@ -316,6 +374,37 @@ void obs_fleet_room(obs_fleet *f) {
   if (f != NULL && f->producers != NULL) obs_producers_room(f->producers);
 }
 
+const char *obs_fleet_socket(const obs_fleet *f) {
+  return f != NULL ? f->socket : NULL;
+}
+
+void obs_fleet_tend_answers(obs_fleet *f) {
+  char who[OBS_HEX_LEN + 1], why[OBS_NATS_WHY_MAX] = "";
+  uint64_t now_ms = obs_clock_mono_ms();
+  if (f == NULL || f->socket == NULL || now_ms < f->answers_next_ms) return;
+  if (f->answerer != NULL && !obs_nats_is_closed(f->answering)) return;
+  obs_fleet_end_answers(f);
+  obs_fleet_answerer *answerer = NULL;
+  obs_hex_format(obs_edge_id(f->edge), who);
+  const obs_nats_opts opts = nats_opts(f, "observer answers");
+  observer_err err = obs_nats_open(&opts, &f->answering, why);
+  if (err == OBSERVER_E_OK)
+    err = obs_fleet_answerer_open(f->answering, OBS_FLEET_ASK_EDGES, who, f->socket, &answerer, why);
+  if (err == OBSERVER_E_OK) show_answerer(f, answerer);
+  if (err == OBSERVER_E_OK) return;
+  f->answers_next_ms = now_ms + ANSWERS_AGAIN_MS;
+  obs_log_warn("fleet", "this edge does not answer for its rows: %s", why[0] != '\0' ? why : observer_strerror(err));
+}
+
+void obs_fleet_end_answers(obs_fleet *f) {
+  if (f == NULL) return;
+  obs_fleet_answerer *answerer = f->answerer;
+  show_answerer(f, NULL);
+  obs_fleet_answerer_close(answerer);
+  obs_nats_close(f->answering);
+  f->answering = NULL;
+}
+
 void obs_fleet_recorded(obs_fleet *f) {
   if (f != NULL && f->edge != NULL) obs_edge_recorded(f->edge);
 }
@@ -333,11 +422,15 @@ void obs_fleet_close(obs_fleet *f) {
   pthread_cond_signal(&f->woken);
   pthread_mutex_unlock(&f->lock);
   if (f->joins) (void)pthread_join(f->join, NULL);
+  obs_fleet_end_answers(f);
   end_worker(f);
-  close_query(f);
+  close_hands(f);
   obs_producers_close(f->producers);
   obs_edge_close(f->edge);
   obs_acks_close(f->acks);
+  if (f->dir_fd >= 0) (void)close(f->dir_fd);
+  free(f->socket);
+  pthread_mutex_destroy(&f->hands_lock);
   pthread_cond_destroy(&f->woken);
   pthread_mutex_destroy(&f->lock);
   free(f);
@@ -371,14 +464,41 @@ bool obs_fleet_get_worker_counts(obs_fleet *f, obs_fleet_worker_counts *out) {
   return works;
 }
 
-obs_fleet_query *obs_fleet_get_query(obs_fleet *f) {
-  if (f == NULL) return NULL;
-  if (f->query != NULL && obs_nats_is_closed(f->asking)) close_query(f);
-  if (f->query == NULL) {
-    open_query(f);
-    if (f->query != NULL) (void)obs_nats_wait(f->asking, CONNECT_MS);
+void obs_fleet_get_ask_counts(obs_fleet *f, obs_fleet_asker_counts *asked, obs_fleet_answerer_counts *answered) {
+  obs_fleet_asker_counts a;
+  obs_fleet_answerer_counts b;
+  *asked = (obs_fleet_asker_counts){.asked = 0};
+  *answered = (obs_fleet_answerer_counts){.answered = 0};
+  if (f == NULL) return;
+  pthread_mutex_lock(&f->lock);
+  obs_fleet_asker_get_counts(f->asker, &a);
+  obs_fleet_answerer_get_counts(f->answerer, &b);
+  *asked =
+      (obs_fleet_asker_counts){f->asked.asked + a.asked, f->asked.missing + a.missing, f->asked.dropped + a.dropped};
+  *answered = (obs_fleet_answerer_counts){f->answered.answered + b.answered, f->answered.refused + b.refused,
+                                          f->answered.dropped + b.dropped, f->answered.failed + b.failed};
+  pthread_mutex_unlock(&f->lock);
+}
+
+bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out) {
+  if (f == NULL) return false;
+  pthread_mutex_lock(&f->hands_lock);
+  if (f->holders == 0 && f->hands.nats != NULL && obs_nats_is_closed(f->hands.nats)) close_hands(f);
+  if (f->hands.nats == NULL) {
+    open_hands(f);
+    if (f->hands.nats != NULL) (void)obs_nats_wait(f->hands.nats, CONNECT_MS);
   }
-  return f->query;
+  bool held = f->hands.nats != NULL;
+  f->holders += held;
+  *out = f->hands;
+  pthread_mutex_unlock(&f->hands_lock);
+  return held;
+}
+
+void obs_fleet_release(obs_fleet *f) {
+  pthread_mutex_lock(&f->hands_lock);
+  f->holders--;
+  pthread_mutex_unlock(&f->hands_lock);
 }
 
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size) {
@@ -396,10 +516,10 @@ bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size) {
 /* ---- the fleet's picture ---- */
 
 /* Asked of the server with a connection of its own, so not each time. */
-static void look_at_server(obs_fleet *f, obs_fleet_picture *out) {
+static void look_at_server(obs_fleet *f, obs_nats *nats, obs_fleet_picture *out) {
   uint64_t now_ms = obs_clock_mono_ms();
   if (f->server_ms == 0 || now_ms - f->server_ms >= SERVER_MS)
-    f->server_ms = obs_nats_get_server(f->asking, &f->server) == OBSERVER_E_OK ? now_ms : 0;
+    f->server_ms = obs_nats_get_server(nats, &f->server) == OBSERVER_E_OK ? now_ms : 0;
   out->server = f->server;
 }
 
@@ -429,20 +549,27 @@ void obs_fleet_put_self(obs_fleet *f, obs_buf *out) {
   obs_fleet_picture_put_self(&picture, NULL, &w);
 }
 
-void obs_fleet_look(obs_fleet *f, obs_fleet_picture *out) {
-  *out = (obs_fleet_picture){.is_edge = false};
-  look_at_self(f, out);
-  out->connected = obs_fleet_get_query(f) != NULL && obs_nats_is_connected(f->asking);
-  if (!out->connected) {
-    f->server_ms = 0; /* it may be another one behind it */
-    (void)snprintf(out->why, sizeof out->why, "%s", f->query == NULL ? "NATS refuses this daemon" : "NATS is away");
-    return;
-  }
-  out->away_ms = 0;
-  look_at_server(f, out);
-  observer_err err = obs_roster_read(f->asking, OBS_FLEET_PARTITIONS, &out->roster, out->why);
+static void look_at_roster(obs_nats *nats, obs_fleet_picture *out) {
+  observer_err err = obs_roster_read(nats, OBS_FLEET_PARTITIONS, &out->roster, out->why);
   out->has_roster = err == OBSERVER_E_OK;
   if (err == OBSERVER_E_OK) return;
   if (out->why[0] == '\0') (void)snprintf(out->why, sizeof out->why, "%s", observer_strerror(err));
   obs_roster_fini(&out->roster); /* half of it would be shown as the whole */
+}
+
+void obs_fleet_look(obs_fleet *f, obs_fleet_picture *out) {
+  *out = (obs_fleet_picture){.is_edge = false};
+  look_at_self(f, out);
+  obs_fleet_hands hands;
+  bool held = obs_fleet_hold(f, &hands);
+  out->connected = held && obs_nats_is_connected(hands.nats);
+  if (out->connected) {
+    out->away_ms = 0;
+    look_at_server(f, hands.nats, out);
+    look_at_roster(hands.nats, out);
+  } else {
+    f->server_ms = 0; /* it may be another one behind it */
+    (void)snprintf(out->why, sizeof out->why, "%s", held ? "NATS is away" : "NATS refuses this daemon");
+  }
+  if (held) obs_fleet_release(f);
 }

@@ -5,9 +5,9 @@
 #define OBS_OBSERVERD_FLEET_H
 
 #include "commit/commit.h"
+#include "fleet/hands.h"
 #include "fleet/picture.h"
 #include "fleet/producers.h"
-#include "fleet/query.h"
 #include "observerd/config.h"
 
 typedef struct obs_fleet obs_fleet;
@@ -33,6 +33,12 @@ void obs_fleet_room(obs_fleet *f);
 void obs_fleet_recorded(obs_fleet *f);
 /* With --ack stream: takes a recorded batch over until the stream has it (fleet/acks.h). */
 void obs_fleet_confirm(obs_fleet *f, obs_batch *b);
+/* Where the bridge listens for what the fleet asks of an edge; NULL: nowhere. */
+const char *obs_fleet_socket(const obs_fleet *f);
+/* Main: sees to it that an edge answers, once the bridge listens there, and about once a second; and before the bridge
+ * stops. */
+void obs_fleet_tend_answers(obs_fleet *f);
+void obs_fleet_end_answers(obs_fleet *f);
 /* After the commit has stopped: what was recorded is forwarded, for at most `ms`. */
 void obs_fleet_stop(obs_fleet *f, uint32_t ms);
 void obs_fleet_close(obs_fleet *f);
@@ -42,9 +48,13 @@ obs_acks *obs_fleet_acks(obs_fleet *f);
 obs_producers *obs_fleet_producers(obs_fleet *f);
 /* False: it is no worker, or NATS refuses it. */
 bool obs_fleet_get_worker_counts(obs_fleet *f, obs_fleet_worker_counts *out);
-/* From one thread; it may wait for a connection. */
-obs_fleet_query *obs_fleet_get_query(obs_fleet *f);
-/* The fleet as it is now, or what is known of it. From the thread that asks; the caller ends *out. */
+/* Since the start. Any thread; brief. */
+void obs_fleet_get_ask_counts(obs_fleet *f, obs_fleet_asker_counts *asked, obs_fleet_answerer_counts *answered);
+/* What the fleet is asked with, until release; false: NATS refuses this daemon. Any thread, several at a time; may wait
+ * for a connection. */
+bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out);
+void obs_fleet_release(obs_fleet *f);
+/* The fleet as it is now, or what is known of it. From one thread; the caller ends *out. */
 void obs_fleet_look(obs_fleet *f, obs_fleet_picture *out);
 /* What this daemon is in it, as a JSON object; nothing when it is alone. Any thread; brief. */
 void obs_fleet_put_self(obs_fleet *f, obs_buf *out);

@@ -66,9 +66,14 @@ static uint32_t fit_connections(const char *option, uint64_t wanted) {
   return (uint32_t)most;
 }
 
-static obs_fleet_query *find_fleet(void *arg) {
+static bool hold_fleet(void *arg, obs_fleet_hands *out) {
   const obs_daemon *d = arg;
-  return obs_fleet_get_query(d->fleet);
+  return obs_fleet_hold(d->fleet, out);
+}
+
+static void release_fleet(void *arg) {
+  const obs_daemon *d = arg;
+  obs_fleet_release(d->fleet);
 }
 
 static void look_at_fleet(void *arg, obs_fleet_picture *out) {
@@ -80,6 +85,7 @@ observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *e
   observer_err err;
   const obs_bridge_opts bridge = {.urls = (const char *const *)o->http.items,
                                   .nurls = o->http.n,
+                                  .own_socket = obs_fleet_socket(d->fleet),
                                   .access = d->access,
                                   .commit = d->commit,
                                   .state = d->state,
@@ -95,9 +101,11 @@ observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *e
                                   .health = obs_daemon_on_health,
                                   .health_arg = d,
                                   .metrics = obs_daemon_on_metrics,
+                                  .fleet_metrics = obs_daemon_on_fleet_metrics,
                                   .metrics_arg = d,
                                   .ready = obs_daemon_ready(d),
-                                  .fleet = o->forward.n + o->jetstream.n > 0 ? find_fleet : NULL,
+                                  .fleet_hold = o->forward.n + o->jetstream.n > 0 ? hold_fleet : NULL,
+                                  .fleet_release = release_fleet,
                                   .fleet_arg = d,
                                   .picture = look_at_fleet,
                                   .refuses_ops = obs_fleet_refuses(o),
