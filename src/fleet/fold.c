@@ -45,22 +45,8 @@ static void set_fold(obs_fleet_part *x, obs_partition *fold) {
 
 /* ---- whether the stream still is what was folded ---- */
 
-typedef enum { SAME, OTHER, UNKNOWN } agreement;
-
-/* The message at that seq must have that hash. One that the stream has dropped with age says nothing against it. */
-static agreement agrees(obs_fleet_part *x, uint64_t seq, uint64_t tail) {
-  obs_nats_stream stream;
-  obs_buf message = {0};
-  if (seq == 0) return SAME;
-  observer_err err = obs_nats_stream_get(x->w->nats, OBS_FLEET_STREAM, seq, &message, NULL);
-  agreement is = UNKNOWN;
-  if (err == OBSERVER_E_OK)
-    is = obs_checkpoint_tail(obs_buf_view(&message).p, message.len) == tail ? SAME : OTHER;
-  else if (err == OBSERVER_E_NOTFOUND &&
-           obs_nats_stream_look(x->w->nats, OBS_FLEET_STREAM, &stream, NULL) == OBSERVER_E_OK)
-    is = stream.last_seq < seq ? OTHER : SAME;
-  obs_buf_fini(&message);
-  return is;
+static obs_checkpoint_agreement agrees(obs_fleet_part *x, uint64_t seq, uint64_t tail) {
+  return obs_checkpoint_agrees(x->w->nats, OBS_FLEET_STREAM, seq, tail);
 }
 
 /* ---- beginning ---- */
@@ -136,17 +122,17 @@ static bool load(obs_fleet_part *x) {
       mark.stream_seq = 0;
     else if (err != OBSERVER_E_OK)
       break;
-    agreement is = agrees(x, mark.stream_seq, mark.tail);
-    known = is != UNKNOWN;
-    obs_partition *fold = is == SAME ? open_fold(x) : NULL;
-    if (is == SAME && fold == NULL) break; /* no memory */
-    if (is == SAME && (mark.stream_seq == 0 ||
+    obs_checkpoint_agreement is = agrees(x, mark.stream_seq, mark.tail);
+    known = is != OBS_CHECKPOINT_UNKNOWN;
+    obs_partition *fold = is == OBS_CHECKPOINT_SAME ? open_fold(x) : NULL;
+    if (is == OBS_CHECKPOINT_SAME && fold == NULL) break; /* no memory */
+    if (is == OBS_CHECKPOINT_SAME && (mark.stream_seq == 0 ||
                        obs_partition_load(fold, bytes.p, bytes.len, obs_clock_wall_ms(), reason) == OBSERVER_E_OK)) {
       begin_with(x, fold, &mark, stream.last_seq);
       loaded = true;
     } else if (known) {
       obs_log_warn("fleet", "partition %" PRIu32 ": the checkpoint at %" PRIu64 " does not hold: %s", x->p,
-                   mark.stream_seq, is == OTHER ? "the stream has gone back behind it" : reason);
+                   mark.stream_seq, is == OBS_CHECKPOINT_OTHER ? "the stream has gone back behind it" : reason);
       obs_partition_close(fold);
       below = mark.stream_seq;
     }
@@ -381,11 +367,11 @@ static void check_stream(obs_fleet_part *x) {
   obs_fleet_worker *w = x->w;
   uint64_t now_ms = obs_clock_mono_ms(), epoch = atomic_load(&w->epoch);
   if (epoch == x->epoch && now_ms - x->checked_ms < CHECK_MS) return;
-  agreement is = agrees(x, x->tail_seq, x->tail);
-  if (is == UNKNOWN) return;
+  obs_checkpoint_agreement is = agrees(x, x->tail_seq, x->tail);
+  if (is == OBS_CHECKPOINT_UNKNOWN) return;
   x->checked_ms = now_ms;
   x->epoch = epoch;
-  if (is == SAME) return;
+  if (is == OBS_CHECKPOINT_SAME) return;
   atomic_fetch_add(&w->rewinds, 1);
   obs_log_warn("fleet", "partition %" PRIu32 ": the stream has gone back behind message %" PRIu64, x->p, x->tail_seq);
   close_pull(x);
