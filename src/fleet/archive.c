@@ -70,6 +70,7 @@ observer_err obs_archive_open(const obs_archive_opts *opts, obs_archive **out) {
   obs_archive *a = calloc(1, sizeof *a);
   if (a == NULL) return OBSERVER_E_NOMEM;
   a->opts = *opts;
+  a->numbers = obs_clock_mono_ns(); /* a run that leads for a second time goes on */
   if (asprintf(&a->dir, "%s/%s", opts->parent, opts->name) < 0) a->dir = NULL;
   if (asprintf(&a->fresh, "%s/%s.restored", opts->parent, opts->name) < 0) a->fresh = NULL;
   if (asprintf(&a->former, "%s/%s.former", opts->parent, opts->name) < 0) a->former = NULL;
@@ -433,7 +434,7 @@ static observer_err claim(obs_archive *a, char *why) {
 observer_err obs_archive_take(obs_archive *a, char *why) {
   if (a->unknown) {
     (void)snprintf(why, OBS_NATS_WHY_MAX, "key %s of the leases is of a later version", leader_key);
-    return OBSERVER_E_CORRUPT;
+    return OBSERVER_E_NEWER;
   }
   if (a->revision == 0) return obs_archive_take_anew(a, why);
   a->was_here = has_lineage(a, a->now.by);

@@ -41,7 +41,7 @@ typedef struct {
 } obs_archive_holder;
 observer_err obs_archive_look(obs_archive *a, obs_archive_holder *out, char *why);
 /* Makes the directory what the manifest says that was looked at last, and claims it. LOCKED: another one was faster.
- * CORRUPT: chunks are missing, or it is of a later version; nothing was changed. */
+ * CORRUPT: chunks are missing; NEWER: it is of a later version; nothing was changed. */
 observer_err obs_archive_take(obs_archive *a, char *why);
 /* Begins with the directory as it is, where the archive is of no use. */
 observer_err obs_archive_take_anew(obs_archive *a, char *why);

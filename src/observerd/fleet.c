@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "fleet/batch.h"
 #include "nats/jetstream.h"
+#include "observerd/leader.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@ struct obs_fleet {
   obs_nats *asking; /* of questions; NULL: not now */
   obs_fleet_query *query;
   _Atomic(obs_fleet_worker *) worker; /* NULL: it is none, or not started */
+  _Atomic(obs_leader *) leader;       /* likewise, or it never leads */
 };
 
 bool obs_fleet_check(const obs_config *c, obs_buf *error) {
@@ -137,7 +139,8 @@ static observer_err start_worker(obs_fleet *f) {
                                       .replicas = (uint32_t)c->replicas,
                                       .cycle_ms = (uint32_t)c->cycle_ms,
                                       .quiet = (uint32_t)c->cluster_quiet,
-                                      .accept_new_stream = c->accept_new_stream};
+                                      .accept_new_stream = c->accept_new_stream,
+                                      .leads = c->leads};
   observer_err err = obs_fleet_worker_open(&opts, &w, error, sizeof error);
   if (err != OBSERVER_E_OK) {
     obs_log_error("fleet", "worker: %s", error);
@@ -148,15 +151,43 @@ static observer_err start_worker(obs_fleet *f) {
   return OBSERVER_E_OK;
 }
 
+static observer_err start_leader(obs_fleet *f) {
+  obs_leader *l;
+  const obs_leader_opts opts = {.config = f->config,
+                                .worker = atomic_load(&f->worker),
+                                .nats = nats_opts(f, "observer leader"),
+                                .partitions = OBS_FLEET_PARTITIONS};
+  observer_err err = obs_leader_open(&opts, &l);
+  if (err == OBSERVER_E_OK) atomic_store(&f->leader, l);
+  return err;
+}
+
 observer_err obs_fleet_start(obs_fleet *f) {
   observer_err err = OBSERVER_E_OK;
   if (f != NULL && f->edge != NULL) err = obs_edge_start(f->edge);
   if (f != NULL && err == OBSERVER_E_OK && f->config->jetstream.n > 0) err = start_worker(f);
+  if (f != NULL && err == OBSERVER_E_OK && f->config->leads) err = start_leader(f);
   return err;
 }
 
 void obs_fleet_recorded(obs_fleet *f) {
   if (f != NULL && f->edge != NULL) obs_edge_recorded(f->edge);
+}
+
+void obs_fleet_reload(obs_fleet *f) {
+  obs_leader *l = f != NULL ? atomic_load(&f->leader) : NULL;
+  if (l != NULL) obs_leader_reload(l);
+}
+
+void obs_fleet_begin_stop(obs_fleet *f) {
+  obs_leader *l = f != NULL ? atomic_load(&f->leader) : NULL;
+  if (l != NULL) obs_leader_begin_stop(l);
+}
+
+void obs_fleet_get_leader(obs_fleet *f, obs_leader_counts *out) {
+  obs_leader *l = f != NULL ? atomic_load(&f->leader) : NULL;
+  *out = (obs_leader_counts){.leads = 0};
+  if (l != NULL) obs_leader_get_counts(l, out);
 }
 
 void obs_fleet_stop(obs_fleet *f, uint32_t ms) {
@@ -165,6 +196,7 @@ void obs_fleet_stop(obs_fleet *f, uint32_t ms) {
 
 void obs_fleet_close(obs_fleet *f) {
   if (f == NULL) return;
+  obs_leader_close(atomic_exchange(&f->leader, NULL)); /* before its partition is given up */
   obs_fleet_worker_close(atomic_exchange(&f->worker, NULL));
   close_query(f);
   obs_nats_close(f->nats);

@@ -6,6 +6,7 @@
 
 #include "commit/commit.h"
 #include "fleet/edge.h"
+#include "fleet/leader.h"
 #include "fleet/query.h"
 #include "fleet/worker.h"
 #include "observerd/config.h"
@@ -21,6 +22,10 @@ observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commi
 /* All take NULL. */
 observer_err obs_fleet_start(obs_fleet *f);
 void obs_fleet_recorded(obs_fleet *f);
+/* Files that can change while it runs are to be read again. */
+void obs_fleet_reload(obs_fleet *f);
+/* What takes its time begins to stop; returns at once. */
+void obs_fleet_begin_stop(obs_fleet *f);
 /* After the commit has stopped: what was recorded is forwarded, for at most `ms`. */
 void obs_fleet_stop(obs_fleet *f, uint32_t ms);
 void obs_fleet_close(obs_fleet *f);
@@ -29,6 +34,8 @@ obs_edge *obs_fleet_edge(obs_fleet *f);
 obs_fleet_worker *obs_fleet_get_worker(obs_fleet *f);
 /* From one thread; it may wait for a connection. */
 obs_fleet_query *obs_fleet_get_query(obs_fleet *f);
+/* Of the leader's pipeline; zero where there is none. */
+void obs_fleet_get_leader(obs_fleet *f, obs_leader_counts *out);
 /* Why its part in the fleet keeps it from being ready; false: it does not. */
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size);
 

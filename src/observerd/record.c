@@ -108,7 +108,7 @@ static observer_err open_redaction(obs_daemon *d, const obs_config *o, char *err
   if (err != OBSERVER_E_OK) return err;
   if (made) warn_of_new_key(d, name);
   if (d->journal != NULL) obs_journal_set_redact(d->journal, d->redact);
-  obs_log_set_filter(redact_log, d->redact);
+  if (o->leader == NULL) obs_log_set_filter(redact_log, d->redact);
   log_redaction(d);
   return OBSERVER_E_OK;
 }
@@ -134,7 +134,7 @@ observer_err obs_daemon_open_record(obs_daemon *d, const obs_config *o, char *er
   state.ring = (uint32_t)o->ring;
   state.endpoints = (uint32_t)o->endpoints;
   if ((err = obs_state_open(&state, &d->state)) != OBSERVER_E_OK) return err;
-  if (dir != NULL) set_permissions(o);
+  if (dir != NULL && o->leader == NULL) set_permissions(o);
 
   /* It locks the directory; all files that are opened after it stand under that lock. */
   const obs_journal_opts journal = {.dir = dir,
@@ -145,7 +145,7 @@ observer_err obs_daemon_open_record(obs_daemon *d, const obs_config *o, char *er
                                     .retain_segments = (uint32_t)o->retain_segments,
                                     .retain_bytes = o->retain_bytes,
                                     .retain_seconds = o->retain_hours * 3600,
-                                    .progress = tell_progress};
+                                    .progress = o->leader == NULL ? tell_progress : NULL};
   if (dir != NULL && (err = obs_journal_open(&journal, &d->journal, error, size)) != OBSERVER_E_OK) return err;
 
   if ((err = open_redaction(d, o, error, size)) != OBSERVER_E_OK) return err;
