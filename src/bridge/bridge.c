@@ -6,13 +6,13 @@
 
 #include <stdlib.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 enum { BODY_BYTES = 64 << 20 };
 
-static const char *const thread_names[OBS_ROUTE_THREADS] = {[OBS_ROUTE_QUERY] = "obs:query",
-                                                            [OBS_ROUTE_SCAN] = "obs:scan",
-                                                            [OBS_ROUTE_JUDGE] = "obs:judge",
-                                                            [OBS_ROUTE_FLEET] = "obs:fleet"};
+static const char *const thread_names[OBS_ROUTE_THREADS] = {
+    [OBS_ROUTE_QUERY] = "obs:query", [OBS_ROUTE_SCAN] = "obs:scan",   [OBS_ROUTE_JUDGE] = "obs:judge",
+    [OBS_ROUTE_FLEET] = "obs:fleet", [OBS_ROUTE_EDGES] = "obs:edges", [OBS_ROUTE_LEADER] = "obs:leader"};
 
 /* Whether both ask for one place. */
 static bool same_place(const obs_address *a, const obs_address *b) {
@@ -37,6 +37,18 @@ static bool parse_listener(obs_bridge *b, const char *url, char *why, size_t siz
   }
   (void)snprintf(l->url, sizeof l->url, "%s", a->url);
   b->nlisteners++;
+  return true;
+}
+
+/* It stands behind those that were asked for. */
+static bool add_own_socket(obs_bridge *b, char *why, size_t size) {
+  obs_address *a = &b->listeners[b->nlisteners].address;
+  char url[OBS_ADDRESS_MAX];
+  int n = snprintf(url, sizeof url, "ipc://%s", b->opts.own_socket);
+  if (n < 0 || (size_t)n >= sizeof url || !parse_listener(b, url, why, size)) return false;
+  a->own = true;
+  a->nuids = 1;
+  a->uids[0] = geteuid();
   return true;
 }
 
@@ -85,12 +97,19 @@ observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char
     goto fail;
   }
 
-  b->listeners = calloc(o->nurls + 1, sizeof *b->listeners);
+  b->listeners = calloc(o->nurls + 2, sizeof *b->listeners);
   if (b->listeners == NULL) goto fail;
   for (size_t i = 0; i < o->nurls; i++) {
     char why[200];
     if (parse_listener(b, o->urls[i], why, sizeof why)) continue;
     (void)snprintf(error_text, error_size, "%s: %s", o->urls[i], why);
+    err = OBSERVER_E_INVALID;
+    goto fail;
+  }
+
+  char own_why[200] = "the path is too long";
+  if (o->own_socket != NULL && !add_own_socket(b, own_why, sizeof own_why)) {
+    (void)snprintf(error_text, error_size, "http ipc://%s: %s", o->own_socket, own_why);
     err = OBSERVER_E_INVALID;
     goto fail;
   }
@@ -115,7 +134,7 @@ observer_err obs_bridge_start(obs_bridge *b, char *error_text, size_t error_size
     char why[200];
     observer_err err = obs_httpd_listen(b->httpd, &l->address, l->url, why, sizeof why);
     if (err == OBSERVER_E_OK) continue;
-    (void)snprintf(error_text, error_size, "http %s: %s", b->opts.urls[i], why);
+    (void)snprintf(error_text, error_size, "http %s: %s", l->address.url, why);
     return err;
   }
   obs_httpd_start(b->httpd);
@@ -123,7 +142,7 @@ observer_err obs_bridge_start(obs_bridge *b, char *error_text, size_t error_size
 }
 
 const char *obs_bridge_url(const obs_bridge *b, size_t index) {
-  return index < b->nlisteners ? b->listeners[index].url : NULL;
+  return index < b->opts.nurls && index < b->nlisteners ? b->listeners[index].url : NULL;
 }
 
 void obs_bridge_probe(obs_bridge *b) {

@@ -3,9 +3,9 @@
  * In:  requests on any number of listeners; ops go to obs_commit, views come from the modules in the options.
  * Out: JSON answers; a post is answered when the journal has its ops durably. Every error closes the connection.
  * Threads: NNG's threads decode and never wait; views run on `obs:query`, scans of the files on `obs:scan`, reviews on
- * `obs:judge`, and what other machines are asked for on `obs:fleet`, so that 64 MiB of journal delay no view. Who has
- * what is asked for answers: a commit's completion writes the answer of its post. All functions here are for the one
- * thread that owns the bridge. */
+ * `obs:judge`, and what other machines are asked for on `obs:fleet`, `obs:edges` and `obs:leader`, so that 64 MiB of
+ * journal delay no view. Who has what is asked for answers: a commit's completion writes the answer of its post. All
+ * functions here are for the one thread that owns the bridge. */
 #ifndef OBS_BRIDGE_BRIDGE_H
 #define OBS_BRIDGE_BRIDGE_H
 
@@ -16,6 +16,7 @@
 #include "cluster/clusters.h"
 #include "commit/commit.h"
 #include "commit/ready.h"
+#include "fleet/hands.h"
 #include "graph/graph.h"
 #include "httpd/httpd.h"
 #include "learn/learn.h"
@@ -25,11 +26,13 @@
 #include <stdio.h>
 
 typedef struct obs_bridge obs_bridge;
-typedef struct obs_fleet_query obs_fleet_query; /* fleet/query.h */
 
 typedef struct {
   const char *const *urls; /* http://HOST:PORT, https://HOST:PORT, ipc:///PATH; port 0: any free one */
   size_t nurls;
+  /* A Unix socket besides, for what a fleet asks of this daemon (fleet/ask.h): mode 0600, of the daemon's own user, and
+   * whoever comes there may read what scope=cluster asks for, whatever keys there are. NULL: none. */
+  const char *own_socket;
   obs_commit *commit;
   obs_state *state;
   obs_journal *journal;   /* NULL: ephemeral */
@@ -54,8 +57,10 @@ typedef struct {
   void (*metrics)(void *arg, bool open, obs_buf *out);
   void *metrics_arg;
   obs_ready_sources ready; /* asked on NNG's threads: must not block */
-  /* Who is asked with scope=cluster, or NULL where nobody can be; on `obs:fleet`. NULL: it belongs to no fleet. */
-  obs_fleet_query *(*fleet)(void *arg);
+  /* What the fleet is asked with, for scope=cluster, until it is given back; false: it cannot be asked now. On the
+   * threads of a fleet, several at a time; may wait for a connection. NULL: the daemon belongs to no fleet. */
+  bool (*fleet_hold)(void *arg, obs_fleet_hands *out);
+  void (*fleet_release)(void *arg);
   void *fleet_arg;
   uint32_t fleet_ring; /* ops that a fleet's /stats is about */
 } obs_bridge_opts;
@@ -65,7 +70,7 @@ typedef struct {
 observer_err obs_bridge_open(const obs_bridge_opts *opts, obs_bridge **out, char *error_text, size_t error_size);
 /* Listens. On failure nothing listens: `http http://127.0.0.1:3800: address in use by nginx (pid 12)`. */
 observer_err obs_bridge_start(obs_bridge *b, char *error_text, size_t error_size);
-/* The listeners' URLs, with the real port once started. NULL beyond the last. */
+/* The URLs of `urls`, with the real port once started. NULL beyond the last. */
 const char *obs_bridge_url(const obs_bridge *b, size_t index);
 /* Stops listening, closes idle connections, answers new requests 503, and waits until all that was taken is answered,
  * at most `deadline_ms`. The commit must still be running, so that waiting posts are answered: stop the bridge, then

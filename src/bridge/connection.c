@@ -163,8 +163,9 @@ bool obs_connection_admit(obs_httpd_request *r) {
   const obs_httpd_head *h = &r->head;
   s->bridge = obs_httpd_arg(r);
   s->route = NULL;
+  s->own = obs_httpd_address(r)->own;
   s->begun_ns = obs_clock_mono_ns();
-  if (!obs_guard_host(s->bridge->guard, s)) return false;
+  if (!s->own && !obs_guard_host(s->bridge->guard, s)) return false;
   obs_route_match m = obs_route_find(h->path, h->method);
   s->route = m.route;
   s->family = m.family;
@@ -213,12 +214,17 @@ void obs_connection_handle(obs_httpd_request *r) {
     return;
   }
   s->fleet = obs_route_is_fleet(s);
+  if (s->fleet && s->own) { /* else a question would go round */
+    obs_answer_error(&r->answer, &r->out, 400, "scope: the fleet is asking already");
+    answer(s);
+    return;
+  }
   if (s->route->work == NULL && !s->fleet) {
     if (obs_route_run(s)) answer(s);
     return;
   }
   s->job.run = run_job;
-  if (obs_worker_submit(s->bridge->workers[s->fleet ? OBS_ROUTE_FLEET : s->route->thread], &s->job)) return;
+  if (obs_worker_submit(s->bridge->workers[s->fleet ? s->route->asks : s->route->thread], &s->job)) return;
   obs_answer_error(&r->answer, &r->out, 503, "too many queries are waiting");
   answer(s);
 }

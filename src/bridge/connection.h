@@ -28,6 +28,8 @@ struct obs_connection {
   obs_batch *batch;              /* of a post */
   obs_worker_job job;            /* its work, in a thread's queue */
   bool fleet;                    /* the fleet is asked for */
+  obs_str cursor;                /* of a list of the fleet, while its route runs; p NULL: none */
+  bool own;                      /* it came by the daemon's own socket: for the fleet */
   uint32_t wait_ms;              /* what a route's work asks for (obs_connection_wait); 0: nothing */
   uint64_t producer; /* a number of the connection's own (obs_batch_new_producer); 0: it has posted nothing yet */
   uint64_t review;   /* that the answer waits for; 0: none */

@@ -63,6 +63,10 @@ extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs
 void obs_bridge_get_fleet_stats(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_summary(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_clusters(obs_connection *s, const void *filter);
+void obs_bridge_get_fleet_ops(obs_connection *s, const void *filter);
+void obs_bridge_get_fleet_sessions(obs_connection *s, const void *filter);
+/* Whatever the route is about: the leader's answer. */
+void obs_bridge_ask_leader(obs_connection *s, const void *filter);
 
 /* alerts.c */
 void obs_bridge_get_alerts(obs_connection *s, const void *filter);

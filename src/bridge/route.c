@@ -23,19 +23,22 @@ enum {
 };
 
 #define NEEDS(module) .needs = OBS_ROUTE_NEEDS_##module
+/* Who answers with scope=cluster: the workers' views; the edges' rows; what the leader has learned. */
+#define FLEET(view) .fleet = obs_bridge_get_fleet_##view, .asks = OBS_ROUTE_FLEET
+#define EDGES(view) .fleet = obs_bridge_get_fleet_##view, .asks = OBS_ROUTE_EDGES
+#define LEADER .fleet = obs_bridge_ask_leader, .asks = OBS_ROUTE_LEADER
 #define FROM(table) .params = &obs_bridge_##table##_params
 
 static const obs_route routes[] = {
     {"GET", "health", EVERY, PUBLIC, BARE, .handle = obs_bridge_get_health},
-    {"GET", "stats", EVERY, READ, PLAIN, .handle = obs_bridge_get_stats, .fleet = obs_bridge_get_fleet_stats},
+    {"GET", "stats", EVERY, READ, PLAIN, .handle = obs_bridge_get_stats, FLEET(stats)},
     {"POST", "event", EVERY, INGEST, POST, .handle = obs_bridge_post_event, .finish = obs_bridge_finish_post},
-    {"GET", "summary", OWN, READ, PLAIN, FROM(summary), .work = obs_bridge_get_summary,
-     .fleet = obs_bridge_get_fleet_summary},
+    {"GET", "summary", OWN, READ, PLAIN, FROM(summary), .work = obs_bridge_get_summary, FLEET(summary)},
     {"GET", "live", OWN, READ, PLAIN, FROM(live), .work = obs_bridge_get_live},
-    {"GET", "history", OWN, READ, PLAIN, FROM(history), .work = obs_bridge_get_history},
-    {"GET", "graph", OWN, READ, PLAIN, NEEDS(GRAPH), FROM(graph), .work = obs_bridge_get_graph},
-    {"GET", "changes", OWN, READ, PLAIN, NEEDS(CHANGES), FROM(changes), .work = obs_bridge_get_changes},
-    {"GET", "ops", OWN, READ, DISK, FROM(ops), .work = obs_bridge_get_ops, .thread = OBS_ROUTE_SCAN},
+    {"GET", "history", OWN, READ, PLAIN, FROM(history), .work = obs_bridge_get_history, LEADER},
+    {"GET", "graph", OWN, READ, PLAIN, NEEDS(GRAPH), FROM(graph), .work = obs_bridge_get_graph, LEADER},
+    {"GET", "changes", OWN, READ, PLAIN, NEEDS(CHANGES), FROM(changes), .work = obs_bridge_get_changes, LEADER},
+    {"GET", "ops", OWN, READ, DISK, FROM(ops), .work = obs_bridge_get_ops, .thread = OBS_ROUTE_SCAN, EDGES(ops)},
     {"GET", "ops/{seq}", OWN, READ, ONE | DISK, .id = OBS_ROUTE_NUMBER_ID, .work = obs_bridge_get_op,
      .thread = OBS_ROUTE_SCAN},
     {"GET", "timeline", OWN, READ, DISK, FROM(timeline), .work = obs_bridge_get_timeline, .thread = OBS_ROUTE_SCAN},
@@ -44,32 +47,32 @@ static const obs_route routes[] = {
     {"POST", "session", OWN, INGEST, POST, NEEDS(SESSIONS), .handle = obs_bridge_post_session,
      .finish = obs_bridge_finish_post},
     {"GET", "sessions", OWN, READ, DISK, NEEDS(SESSIONS), FROM(sessions), .work = obs_bridge_get_sessions,
-     .thread = OBS_ROUTE_SCAN},
+     .thread = OBS_ROUTE_SCAN, EDGES(sessions)},
     {"GET", "sessions/stats", OWN, READ, PLAIN, NEEDS(SESSIONS), .handle = obs_bridge_get_sessions_stats},
     {"GET", "clusters", OWN, READ, PLAIN, NEEDS(CLUSTERS), FROM(clusters), .work = obs_bridge_get_clusters,
-     .fleet = obs_bridge_get_fleet_clusters},
+     FLEET(clusters)},
     {"GET", "clusters/{id}", OWN, READ, ONE, NEEDS(CLUSTERS), .id = OBS_ROUTE_HEX_ID, .one = "cluster",
-     .ids = obs_ids_of_clusters, .work = obs_bridge_get_cluster},
-    {"GET", "repeats", OWN, READ, PLAIN, NEEDS(CLUSTERS), FROM(repeats), .work = obs_bridge_get_repeats},
+     .ids = obs_ids_of_clusters, .work = obs_bridge_get_cluster, LEADER},
+    {"GET", "repeats", OWN, READ, PLAIN, NEEDS(CLUSTERS), FROM(repeats), .work = obs_bridge_get_repeats, LEADER},
     {"GET", "analyses", OWN, READ, PLAIN, NEEDS(LEARN), FROM(analyses), .loop = &obs_analyses_loop,
-     .work = obs_bridge_get_page},
+     .work = obs_bridge_get_page, LEADER},
     {"GET", "analyses/{id}", OWN, READ, ONE, NEEDS(LEARN), .id = OBS_ROUTE_NUMBER_ID, .loop = &obs_analyses_loop,
-     .one = "analysis", .work = obs_bridge_get_one},
+     .one = "analysis", .work = obs_bridge_get_one, LEADER},
     {"GET", "playbooks", OWN, READ, PLAIN, NEEDS(LEARN), FROM(playbooks), .loop = &obs_playbooks_loop,
-     .work = obs_bridge_get_page},
+     .work = obs_bridge_get_page, LEADER},
     {"GET", "playbooks/{id}", OWN, READ, ONE, NEEDS(LEARN), .id = OBS_ROUTE_HEX_ID, .loop = &obs_playbooks_loop,
-     .one = "playbook entry", .ids = obs_ids_of_loop, .work = obs_bridge_get_one},
+     .one = "playbook entry", .ids = obs_ids_of_loop, .work = obs_bridge_get_one, LEADER},
     {"GET", "escalations", OWN, READ, PLAIN, NEEDS(LEARN), FROM(escalations), .loop = &obs_escalations_loop,
-     .work = obs_bridge_get_page},
+     .work = obs_bridge_get_page, LEADER},
     {"GET", "escalations/{id}", OWN, READ, ONE, NEEDS(LEARN), .id = OBS_ROUTE_NUMBER_ID, .loop = &obs_escalations_loop,
-     .one = "escalation", .work = obs_bridge_get_one},
-    {"GET", "advice", OWN, INGEST | READ, PLAIN, NEEDS(LEARN), FROM(advice), .handle = obs_bridge_get_advice},
+     .one = "escalation", .work = obs_bridge_get_one, LEADER},
+    {"GET", "advice", OWN, INGEST | READ, PLAIN, NEEDS(LEARN), FROM(advice), .handle = obs_bridge_get_advice, LEADER},
     {"POST", "review", OWN, INGEST | READ, POST | LATER, NEEDS(REVIEWS), .work = obs_bridge_post_review,
      .thread = OBS_ROUTE_JUDGE, .finish = obs_bridge_finish_review},
     {"GET", "review/{id}", OWN, INGEST | READ, ONE | LATER, NEEDS(REVIEWS), .id = OBS_ROUTE_HEX_ID,
      .handle = obs_bridge_get_review},
-    {"GET", "alerts", OWN, READ, PLAIN, NEEDS(ALERTS), FROM(alerts), .work = obs_bridge_get_alerts},
-    {"GET", "rules", OWN, READ, PLAIN, NEEDS(ALERTS), .work = obs_bridge_get_rules},
+    {"GET", "alerts", OWN, READ, PLAIN, NEEDS(ALERTS), FROM(alerts), .work = obs_bridge_get_alerts, LEADER},
+    {"GET", "rules", OWN, READ, PLAIN, NEEDS(ALERTS), .work = obs_bridge_get_rules, LEADER},
     {"GET", "silences", OWN, READ, PLAIN, NEEDS(NOTIFY), FROM(silences), .work = obs_bridge_get_silences},
     {"POST", "silences", OWN, ADMIN, POST | DISK, NEEDS(NOTIFY), .work = obs_bridge_post_silence,
      .thread = OBS_ROUTE_JUDGE},
@@ -97,6 +100,7 @@ const char *obs_route_flaw(const obs_route *r) {
   if (r->families == 0) return "no family";
   unsigned common = r->scopes == OBS_SCOPE_PUBLIC ? BARE : PLAIN;
   if ((r->codes & common) != common) return "a common status is missing";
+  if ((r->fleet == NULL) != (r->asks < OBS_ROUTE_FLEET)) return "needs both of fleet and asks";
   if ((r->handle == NULL) == (r->work == NULL)) return "needs one of handle and work";
   if (page != (r->id != OBS_ROUTE_NO_ID)) return "the path and the kind of id differ";
   if (r->params != NULL && r->params->size > OBS_PARAMS_FILTER_BYTES) return "its filter is too large";
@@ -166,6 +170,37 @@ obs_route_match obs_route_find(obs_str path, obs_str method) {
 
 /* ---- what all routes do alike ---- */
 
+/* Takes a parameter out of the query, and its value to *value. False: it is there twice. */
+static bool take_param(obs_params_query *q, const char *name, obs_str *value) {
+  size_t kept = 0;
+  *value = (obs_str){0};
+  for (size_t i = 0; i < q->count; i++) {
+    if (!obs_str_is(q->params[i].name, name)) {
+      q->params[kept++] = q->params[i];
+      continue;
+    }
+    if (value->p != NULL) return false;
+    *value = q->params[i].value;
+  }
+  q->count = kept;
+  return true;
+}
+
+/* What is said of the fleet is no parameter of the view itself. */
+static bool take_fleet_params(obs_connection *s, obs_params_query *q, char *error, size_t size) {
+  obs_str scope;
+  const char *wrong = NULL;
+  if (s->route->fleet == NULL) return true;
+  if (!take_param(q, "scope", &scope))
+    wrong = "scope: given twice";
+  else if (scope.p != NULL && !obs_str_is(scope, "instance") && !obs_str_is(scope, "cluster"))
+    wrong = "scope: must be instance or cluster";
+  else if (s->fleet && !take_param(q, "cursor", &s->cursor))
+    wrong = "cursor: given twice";
+  if (wrong != NULL) (void)snprintf(error, size, "%s", wrong);
+  return wrong == NULL;
+}
+
 bool obs_route_run(obs_connection *s) {
   _Alignas(max_align_t) char filter[OBS_PARAMS_FILTER_BYTES];
   const obs_route *r = s->route;
@@ -186,18 +221,20 @@ bool obs_route_run(obs_connection *s) {
   obs_params_query query = {0};
   char error[256];
   bool ready = true;
-  if (needs[r->needs].module == NULL) {
+  s->cursor = (obs_str){0};
+  if (!s->fleet && needs[r->needs].module == NULL) {
     obs_answer_error(&s->http.answer, &s->http.out, 503, "%s", needs[r->needs].missing);
-  } else if (r->id == OBS_ROUTE_HEX_ID && !obs_ids_take_part(s)) {
+  } else if (r->id == OBS_ROUTE_HEX_ID && !s->fleet && !obs_ids_take_part(s)) {
     ; /* answered */
-  } else if (r->id == OBS_ROUTE_NUMBER_ID && !obs_params_number_parse(s->part, &s->id)) {
+  } else if (r->id == OBS_ROUTE_NUMBER_ID && !s->fleet && !obs_params_number_parse(s->part, &s->id)) {
     obs_str name = obs_str_of(strchr(r->name, '{') + 1);
     obs_answer_error(&s->http.answer, &s->http.out, 400, "%.*s: must be a whole number, 1 or more", (int)name.len - 1,
                      name.p);
   } else if (r->params != NULL && (!obs_params_decode(&query, s->http.head.query, redact, error, sizeof error) ||
+                                   !take_fleet_params(s, &query, error, sizeof error) ||
                                    !obs_params_read(r->params, &query, filter, error, sizeof error))) {
     obs_answer_error(&s->http.answer, &s->http.out, 400, "%s", error);
-  } else if (r->params != NULL && !obs_ids_take_params(s, r->params, filter)) {
+  } else if (r->params != NULL && !s->fleet && !obs_ids_take_params(s, r->params, filter)) {
     ; /* answered */
   } else if (s->fleet) {
     r->fleet(s, r->params != NULL ? filter : NULL);

@@ -33,8 +33,17 @@ typedef enum {
 typedef enum { OBS_ROUTE_NO_ID, OBS_ROUTE_HEX_ID, OBS_ROUTE_NUMBER_ID, OBS_ROUTE_TEXT_ID } obs_route_id;
 
 /* The thread that `work` runs on. A scan reads up to 64 MiB of the disk and a review reads its evidence there: neither
- * may delay views of the memory; nor may those of a fleet, which wait for other machines. */
-typedef enum { OBS_ROUTE_QUERY, OBS_ROUTE_SCAN, OBS_ROUTE_JUDGE, OBS_ROUTE_FLEET, OBS_ROUTE_THREADS } obs_route_thread;
+ * may delay views of the memory; nor may those of a fleet, which wait for other machines: for workers, for edges that
+ * read their disks, and for the leader, whom agents ask before they act. */
+typedef enum {
+  OBS_ROUTE_QUERY,
+  OBS_ROUTE_SCAN,
+  OBS_ROUTE_JUDGE,
+  OBS_ROUTE_FLEET,
+  OBS_ROUTE_EDGES,
+  OBS_ROUTE_LEADER,
+  OBS_ROUTE_THREADS
+} obs_route_thread;
 
 typedef struct obs_route obs_route;
 struct obs_route {
@@ -57,8 +66,10 @@ struct obs_route {
   /* On the thread of the row; may block. */
   void (*work)(struct obs_connection *s, const void *filter);
   obs_route_thread thread;
-  /* With `scope=cluster` in the query string: in place of the other two, on the fleet's thread. NULL: there is none. */
+  /* With `scope=cluster` in the query string: in place of the other two, on the thread `asks`. NULL: there is none.
+   * Neither scope nor cursor are in the filter: the connection's `cursor` has that. */
   void (*fleet)(struct obs_connection *s, const void *filter);
+  obs_route_thread asks; /* OBS_ROUTE_FLEET, _EDGES or _LEADER */
   /* Behind a handler that was not ready, and behind work: makes the answer, on the thread that resumes. */
   void (*finish)(struct obs_connection *s);
 };

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "bridge/internal.h"
 #include "cluster/clusters.h"
+#include "fleet/rows.h"
 #include "sessions/sessions.h"
 #include "timeline/keys.h"
 
@@ -24,6 +25,13 @@ void obs_bridge_put_end(obs_json_writer *w, const obs_page_end *end, bool walked
   obs_json_cstr(w, "next_cursor", end->more ? cursor : NULL);
   obs_json_bool(w, "complete", end->complete);
   obs_json_end(w);
+}
+
+/* What a row of an edge's page begins with. */
+static void put_place(obs_json_writer *w, int64_t at_ms, uint64_t number) {
+  char next[OBS_PARAMS_CURSOR_LEN + 1];
+  obs_params_cursor_format(number, next);
+  obs_fleet_rows_put_place(w, at_ms, next);
 }
 
 /* ---- which ops ---- */
@@ -91,6 +99,7 @@ typedef struct {
   obs_batch *rows;        /* scratch, to decode one row at a time */
   obs_buf scratch;        /* for a text without its escapes */
   obs_page_fill page;
+  bool placed;       /* for a fleet's list */
   bool by_number;    /* asked for by seq or op_id: all that is known of each is told */
   uint64_t last_seq; /* the oldest row looked at; what is below it may match, too */
   bool full;         /* the page */
@@ -115,9 +124,10 @@ static bool put_row(search *q, uint64_t seq, const obs_op *op, obs_str row) {
   obs_json_writer *w = q->page.w;
   obs_page_begin_row(&q->page);
   obs_json_object(w, NULL);
+  if (q->placed) put_place(w, op->received_ms, seq);
   obs_json_u64(w, "seq", seq);
-  /* Who asks by receipt or for an op of its own is told what the row does not say. */
-  if (q->by_number || q->filter.received_since_ms != INT64_MIN) {
+  /* Who asks by receipt, for an op of its own or for a list that is in its order is told what the row does not say. */
+  if (q->placed || q->by_number || q->filter.received_since_ms != INT64_MIN) {
     obs_json_time(w, "received", op->received_ms);
     if (op->late) obs_json_bool(w, "late", true);
   }
@@ -257,6 +267,7 @@ void obs_bridge_get_ops(obs_connection *s, const void *filter) {
     q.cluster = obs_clusters_now(q.clusters, q.cluster); /* it may have been merged since */
   }
   q.by_number = q.filter.seqs.n > 0 || q.filter.text[OBS_F_op_id].p != NULL;
+  q.placed = s->own;
   obs_json_object(&w, NULL);
   obs_json_array(&w, "ops");
   q.page = obs_page_fill_begin(&q.filter.page, &w);
@@ -318,8 +329,10 @@ const obs_params obs_bridge_sessions_params = OBS_PARAMS(sessions_params, all_se
 
 void obs_bridge_get_sessions(obs_connection *s, const void *filter) {
   obs_page_end end;
+  obs_sessions_filter f = *(const obs_sessions_filter *)filter;
+  f.place = s->own ? put_place : NULL;
   obs_buf_puts(&s->http.out, "{\"sessions\":");
-  if (obs_sessions_page(s->bridge->opts.sessions, filter, &s->http.out, &end) != OBSERVER_E_OK) {
+  if (obs_sessions_page(s->bridge->opts.sessions, &f, &s->http.out, &end) != OBSERVER_E_OK) {
     obs_answer_error(&s->http.answer, &s->http.out, 500, "sessions: the file could not be read");
     return;
   }

@@ -67,13 +67,8 @@ bool obs_bridge_get_sessions_stats(obs_connection *s, const void *filter) {
   return true;
 }
 
-typedef struct {
-  obs_str scope;
-} summary_filter;
-static const char *const summary_scopes[] = {"instance", "cluster"};
-static const summary_filter any_summary = {{0}};
-static const obs_param summary_params[] = {OBS_PARAM_OF("scope", WORD, summary_filter, scope, summary_scopes)};
-const obs_params obs_bridge_summary_params = OBS_PARAMS(summary_params, any_summary);
+/* None but the scope, which is the route's. */
+const obs_params obs_bridge_summary_params = {NULL, 0, "", 0};
 
 /* Producers whose clock is off. */
 static void put_clocks(obs_json_writer *w, obs_commit *commit, int64_t now_ms) {
@@ -118,29 +113,23 @@ static const char *const cluster_orders[] = {[OBS_CLUSTERS_BY_LAST_SEEN] = "last
                                              [OBS_CLUSTERS_BY_COUNT] = "count",
                                              [OBS_CLUSTERS_BY_RATE] = "rate",
                                              [OBS_CLUSTERS_BY_IMPACT] = "impact"};
-typedef struct {
-  obs_clusters_filter f;
-  obs_str scope;
-} clusters_query;
-static const char *const cluster_scopes[] = {"instance", "cluster"};
-static const clusters_query all_clusters = {.f = {.state = -1, .since_ms = INT64_MIN}};
+static const obs_clusters_filter all_clusters = {.state = -1, .since_ms = INT64_MIN};
 static const obs_param clusters_params[] = {
-    OBS_PARAM("endpoint", BYTES, clusters_query, f.endpoint),
-    OBS_PARAM("source", BYTES, clusters_query, f.source),
-    OBS_PARAM("staffer_id", BYTES, clusters_query, f.staffer_id),
-    OBS_PARAM("task_class", BYTES, clusters_query, f.task_class),
-    OBS_PARAM("sig_hash", BYTES, clusters_query, f.sig_hash),
-    OBS_PARAM("session_id", BYTES, clusters_query, f.session_id),
-    OBS_PARAM("event_kind", BYTES, clusters_query, f.event_kind),
-    OBS_PARAM("q", BYTES, clusters_query, f.q),
-    OBS_PARAM_OF("state", CHOICE, clusters_query, f.state, obs_cluster_state_names),
-    OBS_PARAM("since", TIME, clusters_query, f.since_ms),
-    OBS_PARAM_OF("sort", CHOICE, clusters_query, f.order, cluster_orders),
-    OBS_PARAM("received_since", TIME, clusters_query, f.since_ms),
-    OBS_PARAM("limit", LIMIT, clusters_query, f.page.limit),
-    OBS_PARAM("cursor", WALK, clusters_query, f.page.walk),
-    OBS_PARAM("full", BOOL, clusters_query, f.page.full),
-    OBS_PARAM_OF("scope", WORD, clusters_query, scope, cluster_scopes),
+    OBS_PARAM("endpoint", BYTES, obs_clusters_filter, endpoint),
+    OBS_PARAM("source", BYTES, obs_clusters_filter, source),
+    OBS_PARAM("staffer_id", BYTES, obs_clusters_filter, staffer_id),
+    OBS_PARAM("task_class", BYTES, obs_clusters_filter, task_class),
+    OBS_PARAM("sig_hash", BYTES, obs_clusters_filter, sig_hash),
+    OBS_PARAM("session_id", BYTES, obs_clusters_filter, session_id),
+    OBS_PARAM("event_kind", BYTES, obs_clusters_filter, event_kind),
+    OBS_PARAM("q", BYTES, obs_clusters_filter, q),
+    OBS_PARAM_OF("state", CHOICE, obs_clusters_filter, state, obs_cluster_state_names),
+    OBS_PARAM("since", TIME, obs_clusters_filter, since_ms),
+    OBS_PARAM_OF("sort", CHOICE, obs_clusters_filter, order, cluster_orders),
+    OBS_PARAM("received_since", TIME, obs_clusters_filter, since_ms),
+    OBS_PARAM("limit", LIMIT, obs_clusters_filter, page.limit),
+    OBS_PARAM("cursor", WALK, obs_clusters_filter, page.walk),
+    OBS_PARAM("full", BOOL, obs_clusters_filter, page.full),
 };
 const obs_params obs_bridge_clusters_params = OBS_PARAMS(clusters_params, all_clusters);
 

@@ -99,8 +99,10 @@ uint64_t obs_archive_bytes(const obs_archive *a) {
   return a->now.bytes;
 }
 
-uint64_t obs_archive_sent(const obs_archive *a) {
-  return a->sent;
+uint64_t obs_archive_take_sent(obs_archive *a) {
+  uint64_t sent = a->sent;
+  a->sent = 0;
+  return sent;
 }
 
 /* ---- the manifest as text ---- */

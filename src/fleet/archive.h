@@ -49,8 +49,8 @@ observer_err obs_archive_take_anew(obs_archive *a, char *why);
 bool obs_archive_was_here(const obs_archive *a);
 /* Archives the directory; `gives`: and gives it up. `partitions`: for the manifest. LOCKED: another one leads. */
 observer_err obs_archive_write(obs_archive *a, uint32_t partitions, bool gives, char *why);
-/* Bytes of the directory as archived last, and of those that had to be sent. */
+/* Bytes of the directory as archived last; those that were sent since that was asked last. */
 uint64_t obs_archive_bytes(const obs_archive *a);
-uint64_t obs_archive_sent(const obs_archive *a);
+uint64_t obs_archive_take_sent(obs_archive *a);
 
 #endif

@@ -141,6 +141,10 @@ static void on_again(void *arg, const char *subject, const char *reply, const vo
   cJSON_Delete(row);
 }
 
+uint64_t obs_edge_id(const obs_edge *e) {
+  return e->state.edge;
+}
+
 void obs_edge_recorded(obs_edge *e) {
   if (atomic_exchange(&e->fresh, true) || !atomic_load(&e->sleeping)) return;
   pthread_mutex_lock(&e->mutex);

@@ -48,6 +48,8 @@ void obs_edge_recorded(obs_edge *e);
 /* Publishes what the journal has, for at most `ms`; then writes how far it is. */
 void obs_edge_stop(obs_edge *e, uint32_t ms);
 void obs_edge_close(obs_edge *e);
+/* Who it is: the same from open on. */
+uint64_t obs_edge_id(const obs_edge *e);
 
 typedef struct {
   uint32_t connected;                            /* 1: it is */

@@ -487,6 +487,18 @@ bool obs_fleet_worker_leads(obs_fleet_worker *w) {
   return leads && obs_fleet_worker_is_valid(w);
 }
 
+bool obs_fleet_worker_is_run_alive(obs_fleet_worker *w, uint64_t run) {
+  pthread_mutex_lock(&w->lock);
+  bool alive = obs_lease_is_run_alive(w->lease, run);
+  pthread_mutex_unlock(&w->lock);
+  return alive;
+}
+
+void obs_fleet_worker_get_ids(const obs_fleet_worker *w, uint64_t *worker, uint64_t *run) {
+  *worker = w->id;
+  *run = w->run;
+}
+
 void obs_fleet_worker_set_leads(obs_fleet_worker *w, bool leads) {
   pthread_mutex_lock(&w->lock);
   obs_lease_set_leads(w->lease, leads);

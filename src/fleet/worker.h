@@ -62,6 +62,10 @@ typedef struct {
 void obs_fleet_worker_get_counts(obs_fleet_worker *w, obs_fleet_worker_counts *out);
 /* Whether it leads the fleet now (lease.h). Any thread; brief. */
 bool obs_fleet_worker_leads(obs_fleet_worker *w);
+/* Whether another process of that run is alive, as far as this worker knows. */
+bool obs_fleet_worker_is_run_alive(obs_fleet_worker *w, uint64_t run);
+/* Who it is, and this process. */
+void obs_fleet_worker_get_ids(const obs_fleet_worker *w, uint64_t *worker, uint64_t *run);
 /* Whether it would: told with the next heartbeat. */
 void obs_fleet_worker_set_leads(obs_fleet_worker *w, bool leads);
 /* Why it does not fold; false: it does, or waits for its share. */

@@ -173,6 +173,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   if ((err = obs_learn_start(d->learn, d->commit)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_alerts_start(d->alerts, d->whole)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_bridge_start(d->bridge, error, error_size)) != OBSERVER_E_OK) goto fail;
+  obs_fleet_tend_answers(d->fleet);
   if ((err = obs_daemon_set_public_url(d, o)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_notify_start(d->notify)) != OBSERVER_E_OK) goto fail;
   atomic_store(&d->ready, true);
@@ -232,6 +233,7 @@ void obs_daemon_cycle(obs_daemon *d) {
 
 void obs_daemon_tick(obs_daemon *d, bool reload) {
   if (reload) obs_fleet_reload(d->fleet);
+  obs_fleet_tend_answers(d->fleet);
   obs_access_tick(d->access, reload);
   if (reload && d->config->rules != NULL)
     obs_access_audit(d->access, obs_alerts_reload(d->alerts) ? "rules_reload" : "rules_refused", NULL, NULL);
@@ -262,6 +264,7 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_fleet_begin_stop(d->fleet);
   obs_task_threads_close(d->task_threads); /* so that a stop finds them all */
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
+  obs_fleet_end_answers(d->fleet);
   if (d->bridge != NULL) obs_bridge_stop(d->bridge, BRIDGE_STOP_MS); /* the commit still answers posts that wait */
   if (d->alerts != NULL) obs_alerts_stop(d->alerts);
   if (d->notify != NULL) obs_notify_stop(d->notify);

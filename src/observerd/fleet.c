@@ -1,23 +1,35 @@
 #include "observerd/fleet.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "fleet/batch.h"
 #include "nats/jetstream.h"
 #include "observerd/leader.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
-enum { CONNECT_MS = 2000 };
+enum {
+  CONNECT_MS = 2000,
+  ANSWERS_AGAIN_MS = 30000,
+  SOCKET_PATH_MAX = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1
+};
 
 struct obs_fleet {
   obs_commit *commit;
   const obs_config *config;
   obs_edge *edge;   /* NULL: it is none */
   obs_nats *nats;   /* the worker's */
-  obs_nats *asking; /* of questions; NULL: not now */
-  obs_fleet_query *query;
+  char *socket;     /* of the bridge, for an edge's answers; NULL: there is none */
+  int dir_fd;       /* of the data directory, where its path is too long for a socket's; below 0: not open */
+  obs_nats *answering;
+  obs_fleet_answerer *answerer; /* as `answering`, main thread; NULL: it does not */
+  uint64_t answers_next_ms;     /* when that is tried again, monotonic */
   _Atomic(obs_fleet_worker *) worker; /* NULL: it is none, or not started */
   _Atomic(obs_leader *) leader;       /* likewise, or it never leads */
 };
@@ -69,6 +81,18 @@ static observer_err open_edge(obs_fleet *f, obs_journal *journal, char *error, s
   return obs_edge_open(&edge, &f->edge, error, size);
 }
 
+/* In the data directory; one with a long path is named by its descriptor, which is short. */
+static observer_err name_socket(obs_fleet *f) {
+  static const char name[] = "fleet.sock";
+  if (asprintf(&f->socket, "%s/%s", f->config->data_dir, name) < 0) f->socket = NULL;
+  if (f->socket == NULL) return OBSERVER_E_NOMEM;
+  if (strlen(f->socket) <= SOCKET_PATH_MAX) return OBSERVER_E_OK;
+  free(f->socket);
+  f->dir_fd = open(f->config->data_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (f->dir_fd < 0 || asprintf(&f->socket, "/proc/self/fd/%d/%s", f->dir_fd, name) < 0) f->socket = NULL;
+  return f->socket != NULL ? OBSERVER_E_OK : OBSERVER_E_IO;
+}
+
 static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
   const obs_config *c = f->config;
   const obs_option_list *urls = c->jetstream.n > 0 ? &c->jetstream : &c->forward;
@@ -91,23 +115,25 @@ static observer_err open_nats(obs_fleet *f, char *error, size_t size) {
   return err;
 }
 
-static void close_query(obs_fleet *f) {
-  obs_fleet_query_close(f->query);
-  obs_nats_close(f->asking);
-  f->query = NULL;
-  f->asking = NULL;
+static void close_hands(obs_fleet *f) {
+  obs_fleet_asker_close(f->hands.asker);
+  obs_fleet_query_close(f->hands.query);
+  obs_nats_close(f->hands.nats);
+  f->hands = (obs_fleet_hands){NULL};
 }
 
 /* Questions have a connection of their own: those of an edge and of a worker are busy. One that the servers have
  * refused is opened anew with the next question. */
-static void open_query(obs_fleet *f) {
+static void open_hands(obs_fleet *f) {
   char why[OBS_NATS_WHY_MAX] = "";
   const obs_nats_opts opts = nats_opts(f, "observer queries");
-  observer_err err = obs_nats_open(&opts, &f->asking, why);
-  if (err == OBSERVER_E_OK) err = obs_fleet_query_open(f->asking, OBS_FLEET_PARTITIONS, &f->query);
+  obs_fleet_hands *h = &f->hands;
+  observer_err err = obs_nats_open(&opts, &h->nats, why);
+  if (err == OBSERVER_E_OK) err = obs_fleet_query_open(h->nats, OBS_FLEET_PARTITIONS, &h->query);
+  if (err == OBSERVER_E_OK) err = obs_fleet_asker_open(h->nats, &h->asker, why);
   if (err == OBSERVER_E_OK) return;
   obs_log_warn("fleet", "the fleet cannot be asked now: %s", why[0] != '\0' ? why : observer_strerror(err));
-  close_query(f);
+  close_hands(f);
 }
 
 observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commit *commit, obs_fleet **out, char *error,
@@ -118,13 +144,16 @@ observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commi
   if (f == NULL) return OBSERVER_E_NOMEM;
   f->commit = commit;
   f->config = c;
+  f->dir_fd = -1;
+  pthread_mutex_init(&f->hands_lock, NULL); /* the default kind does not fail */
   observer_err err = c->forward.n > 0 ? open_edge(f, journal, error, size) : OBSERVER_E_OK;
+  if (err == OBSERVER_E_OK && c->forward.n > 0) err = name_socket(f);
   if (err == OBSERVER_E_OK && c->jetstream.n > 0) err = open_nats(f, error, size);
   if (err != OBSERVER_E_OK) {
     obs_fleet_close(f);
     return err;
   }
-  open_query(f);
+  open_hands(f);
   *out = f;
   return OBSERVER_E_OK;
 }
@@ -170,6 +199,34 @@ observer_err obs_fleet_start(obs_fleet *f) {
   return err;
 }
 
+const char *obs_fleet_socket(const obs_fleet *f) {
+  return f != NULL ? f->socket : NULL;
+}
+
+void obs_fleet_tend_answers(obs_fleet *f) {
+  char who[OBS_HEX_LEN + 1], why[OBS_NATS_WHY_MAX] = "";
+  uint64_t now_ms = obs_clock_mono_ms();
+  if (f == NULL || f->socket == NULL || now_ms < f->answers_next_ms) return;
+  if (f->answerer != NULL && !obs_nats_is_closed(f->answering)) return;
+  obs_fleet_end_answers(f);
+  obs_hex_format(obs_edge_id(f->edge), who);
+  const obs_nats_opts opts = nats_opts(f, "observer answers");
+  observer_err err = obs_nats_open(&opts, &f->answering, why);
+  if (err == OBSERVER_E_OK)
+    err = obs_fleet_answerer_open(f->answering, OBS_FLEET_ASK_EDGES, who, f->socket, &f->answerer, why);
+  if (err == OBSERVER_E_OK) return;
+  f->answers_next_ms = now_ms + ANSWERS_AGAIN_MS;
+  obs_log_warn("fleet", "this edge does not answer for its rows: %s", why[0] != '\0' ? why : observer_strerror(err));
+}
+
+void obs_fleet_end_answers(obs_fleet *f) {
+  if (f == NULL) return;
+  obs_fleet_answerer_close(f->answerer);
+  obs_nats_close(f->answering);
+  f->answerer = NULL;
+  f->answering = NULL;
+}
+
 void obs_fleet_recorded(obs_fleet *f) {
   if (f != NULL && f->edge != NULL) obs_edge_recorded(f->edge);
 }
@@ -197,10 +254,14 @@ void obs_fleet_stop(obs_fleet *f, uint32_t ms) {
 void obs_fleet_close(obs_fleet *f) {
   if (f == NULL) return;
   obs_leader_close(atomic_exchange(&f->leader, NULL)); /* before its partition is given up */
+  obs_fleet_end_answers(f);
   obs_fleet_worker_close(atomic_exchange(&f->worker, NULL));
-  close_query(f);
+  close_hands(f);
   obs_nats_close(f->nats);
   obs_edge_close(f->edge);
+  if (f->dir_fd >= 0) (void)close(f->dir_fd);
+  free(f->socket);
+  pthread_mutex_destroy(&f->hands_lock);
   free(f);
 }
 
@@ -212,20 +273,33 @@ obs_fleet_worker *obs_fleet_get_worker(obs_fleet *f) {
   return f != NULL ? atomic_load(&f->worker) : NULL;
 }
 
-obs_fleet_query *obs_fleet_get_query(obs_fleet *f) {
-  if (f == NULL) return NULL;
-  if (f->query != NULL && obs_nats_is_closed(f->asking)) close_query(f);
-  if (f->query == NULL) {
-    open_query(f);
-    if (f->query != NULL) (void)obs_nats_wait(f->asking, CONNECT_MS);
+bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out) {
+  if (f == NULL) return false;
+  pthread_mutex_lock(&f->hands_lock);
+  if (f->holders == 0 && f->hands.nats != NULL && obs_nats_is_closed(f->hands.nats)) close_hands(f);
+  if (f->hands.nats == NULL) {
+    open_hands(f);
+    if (f->hands.nats != NULL) (void)obs_nats_wait(f->hands.nats, CONNECT_MS);
   }
-  return f->query;
+  bool held = f->hands.nats != NULL;
+  f->holders += held;
+  *out = f->hands;
+  pthread_mutex_unlock(&f->hands_lock);
+  return held;
+}
+
+void obs_fleet_release(obs_fleet *f) {
+  pthread_mutex_lock(&f->hands_lock);
+  f->holders--;
+  pthread_mutex_unlock(&f->hands_lock);
 }
 
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size) {
   obs_fleet_worker *w = obs_fleet_get_worker(f);
   if (w == NULL) return false;
-  if (!obs_nats_is_closed(f->nats)) return obs_fleet_worker_is_hindered(w, why, size);
+  obs_leader *l = atomic_load(&f->leader);
+  if (!obs_nats_is_closed(f->nats))
+    return obs_fleet_worker_is_hindered(w, why, size) || (l != NULL && obs_leader_is_hindered(l, why, size));
   (void)snprintf(why, size, "NATS refuses this worker for good: start it again when its credentials are right");
   return true;
 }

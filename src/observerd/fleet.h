@@ -6,8 +6,8 @@
 
 #include "commit/commit.h"
 #include "fleet/edge.h"
+#include "fleet/hands.h"
 #include "fleet/leader.h"
-#include "fleet/query.h"
 #include "fleet/worker.h"
 #include "observerd/config.h"
 
@@ -26,16 +26,24 @@ void obs_fleet_recorded(obs_fleet *f);
 void obs_fleet_reload(obs_fleet *f);
 /* What takes its time begins to stop; returns at once. */
 void obs_fleet_begin_stop(obs_fleet *f);
+/* Where the bridge listens for what the fleet asks of an edge; NULL: nowhere. */
+const char *obs_fleet_socket(const obs_fleet *f);
+/* Main: sees to it that an edge answers, once the bridge listens there, and about once a second; and before the bridge
+ * stops. */
+void obs_fleet_tend_answers(obs_fleet *f);
+void obs_fleet_end_answers(obs_fleet *f);
 /* After the commit has stopped: what was recorded is forwarded, for at most `ms`. */
 void obs_fleet_stop(obs_fleet *f, uint32_t ms);
 void obs_fleet_close(obs_fleet *f);
 /* NULL: it is none. */
 obs_edge *obs_fleet_edge(obs_fleet *f);
 obs_fleet_worker *obs_fleet_get_worker(obs_fleet *f);
-/* From one thread; it may wait for a connection. */
-obs_fleet_query *obs_fleet_get_query(obs_fleet *f);
 /* Of the leader's pipeline; zero where there is none. */
 void obs_fleet_get_leader(obs_fleet *f, obs_leader_counts *out);
+/* What the fleet is asked with, until release; false: NATS refuses this daemon. Any thread, several at a time; may wait
+ * for a connection. */
+bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out);
+void obs_fleet_release(obs_fleet *f);
 /* Why its part in the fleet keeps it from being ready; false: it does not. */
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size);
 

@@ -2,6 +2,7 @@
 #include "learn/advice/advice.h"
 #include "metrics/metrics.h"
 #include "observerd/internal.h"
+#include "observerd/leader.h"
 #include "stream/bind_check.h"
 
 #include <inttypes.h>
@@ -66,15 +67,22 @@ static uint32_t fit_connections(const char *option, uint64_t wanted) {
   return (uint32_t)most;
 }
 
-static obs_fleet_query *find_fleet(void *arg) {
+static bool hold_fleet(void *arg, obs_fleet_hands *out) {
   const obs_daemon *d = arg;
-  return obs_fleet_get_query(d->fleet);
+  return obs_fleet_hold(d->fleet, out);
+}
+
+static void release_fleet(void *arg) {
+  const obs_daemon *d = arg;
+  obs_fleet_release(d->fleet);
 }
 
 observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   observer_err err;
   const obs_bridge_opts bridge = {.urls = (const char *const *)o->http.items,
                                   .nurls = o->http.n,
+                                  .own_socket =
+                                      o->leader != NULL ? obs_leader_socket(o->leader) : obs_fleet_socket(d->fleet),
                                   .access = d->access,
                                   .commit = d->commit,
                                   .state = d->state,
@@ -92,7 +100,8 @@ observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *e
                                   .metrics = obs_daemon_on_metrics,
                                   .metrics_arg = d,
                                   .ready = obs_daemon_ready(d),
-                                  .fleet = o->forward.n + o->jetstream.n > 0 ? find_fleet : NULL,
+                                  .fleet_hold = o->forward.n + o->jetstream.n > 0 ? hold_fleet : NULL,
+                                  .fleet_release = release_fleet,
                                   .fleet_arg = d,
                                   .fleet_ring = (uint32_t)o->ring,
                                   .max_connections = fit_connections("http-connections", o->http_connections),

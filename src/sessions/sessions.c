@@ -216,6 +216,7 @@ static bool look(void *arg, uint64_t number, const char *line, size_t len) {
   if (!obs_session_parse(&q->reader, row, &record, &reason) || !matches(q->filter, &record)) return true;
   obs_page_begin_row(&q->page);
   obs_json_object(q->page.w, NULL);
+  if (q->filter->place != NULL) q->filter->place(q->page.w, record.head.time_ms, number);
   obs_json_u64(q->page.w, "number", number);
   obs_json_raw(q->page.w, "session", row);
   obs_json_end(q->page.w);

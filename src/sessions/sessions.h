@@ -56,6 +56,7 @@ typedef struct {
   int8_t grounded;                              /* -1: any */
   int64_t since_ms, until_ms;                   /* inclusive; INT64_MIN, INT64_MAX when open */
   obs_page page;                                /* rows are numbered from 1 in the file's order */
+  void (*place)(obs_json_writer *w, int64_t time_ms, uint64_t number); /* members that a row begins with; NULL: none */
 } obs_sessions_filter;
 
 /* A page of rows, newest first, as a JSON array: [{"number":N,"session":{...}},...]. Reads the disk. */

@@ -33,6 +33,7 @@ typedef struct {
   uint32_t uids[OBS_ADDRESS_UIDS];
   uint32_t nuids; /* 0: everybody */
   char key[OBS_ADDRESS_KEY_MAX + 1];
+  bool own; /* no URL says it: a Unix socket of the daemon's own, which no other user may open */
 } obs_address;
 
 /* INVALID: `why` says what is wrong, without the URL: "port: must be 0 to 65535". */

@@ -360,7 +360,7 @@ observer_err obs_stream_server_listen(obs_stream_server *srv, const obs_address 
   }
   /* Who may connect is in the address: the file's permissions must let them come as far. */
   if (rv == 0 && a->kind == OBS_ADDRESS_IPC && a->nuids > 0)
-    rv = nng_stream_listener_set_int(l->nng, NNG_OPT_IPC_PERMISSIONS, 0666);
+    rv = nng_stream_listener_set_int(l->nng, NNG_OPT_IPC_PERMISSIONS, a->own ? 0600 : 0666);
   if (rv == 0 && a->tls && (err = obs_tls_attach(srv->opts.tls, l, why, why_size)) != OBSERVER_E_OK) {
     listener_free(l);
     return err;
