@@ -17,6 +17,7 @@
 #include "commit/commit.h"
 #include "commit/ready.h"
 #include "fleet/hands.h"
+#include "fleet/picture.h"
 #include "graph/graph.h"
 #include "httpd/httpd.h"
 #include "learn/learn.h"
@@ -62,7 +63,10 @@ typedef struct {
   bool (*fleet_hold)(void *arg, obs_fleet_hands *out);
   void (*fleet_release)(void *arg);
   void *fleet_arg;
-  uint32_t fleet_ring; /* ops that a fleet's /stats is about */
+  /* The fleet as it is now; on `obs:fleet`, where `fleet_hold` is not NULL. The bridge ends what it gets. */
+  void (*picture)(void *arg, obs_fleet_picture *out);
+  const char *refuses_ops; /* why nothing is recorded here, for 503 of what is posted; NULL: it is */
+  uint32_t fleet_ring;     /* ops that a fleet's /stats is about */
 } obs_bridge_opts;
 
 /* Checks the URLs and the routes and starts the threads; nothing listens yet. The modules in `opts` outlive the bridge.

@@ -7,13 +7,17 @@
 #include "cluster/cluster_json.h"
 #include "fleet/rows.h"
 
+static void answer_alone(obs_connection *s) {
+  obs_answer_error(&s->http.answer, &s->http.out, 400,
+                   "scope: this daemon belongs to no fleet (it has neither --forward nor --jetstream)");
+}
+
 /* What the fleet is asked with, until release. False: answered. */
 static bool hold(obs_connection *s, obs_fleet_hands *out) {
   const obs_bridge_opts *o = &s->bridge->opts;
   if (o->fleet_hold != NULL && o->fleet_hold(o->fleet_arg, out)) return true;
   if (o->fleet_hold == NULL)
-    obs_answer_error(&s->http.answer, &s->http.out, 400,
-                     "scope: this daemon belongs to no fleet (it has neither --forward nor --jetstream)");
+    answer_alone(s);
   else
     obs_answer_error(&s->http.answer, &s->http.out, 503, "the fleet cannot be asked: NATS refuses this daemon");
   return false;
@@ -24,6 +28,24 @@ static void release(obs_connection *s) {
 }
 
 /* ---- what the stream has ---- */
+
+/* Who is in it, and how they are. While NATS is away: what this daemon knows. */
+void obs_bridge_get_fleet(obs_connection *s, const void *filter) {
+  const obs_bridge_opts *o = &s->bridge->opts;
+  obs_fleet_picture picture;
+  (void)filter;
+  if (o->fleet_hold == NULL) {
+    answer_alone(s);
+    return;
+  }
+  o->picture(o->fleet_arg, &picture);
+  obs_json_writer w = obs_json_write(&s->http.out);
+  obs_json_object(&w, NULL);
+  obs_fleet_picture_put(&picture, &w);
+  obs_json_end(&w);
+  obs_fleet_picture_fini(&picture);
+  if (s->http.out.oom) obs_answer_no_memory(&s->http.answer, &s->http.out);
+}
 
 /* The fleet as it is now; NULL: answered. */
 static obs_merge *ask(obs_connection *s) {

@@ -60,6 +60,7 @@ extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs
     obs_bridge_repeats_params, obs_bridge_analyses_params, obs_bridge_playbooks_params, obs_bridge_escalations_params;
 
 /* fleet.c */
+void obs_bridge_get_fleet(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_stats(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_summary(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_clusters(obs_connection *s, const void *filter);

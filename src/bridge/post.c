@@ -22,6 +22,14 @@ static void batch_done(obs_batch *batch) {
   obs_connection_resume(batch->owner);
 }
 
+/* True: answered, for nothing is recorded here. What was sent must reach somebody who does, so it is an error that
+ * senders keep their ops at. */
+static bool refuses(obs_connection *s) {
+  const char *why = s->bridge->opts.refuses_ops;
+  if (why != NULL) obs_answer_error(&s->http.answer, &s->http.out, 503, "%s", why);
+  return why != NULL;
+}
+
 /* Hands the body over as ops, or as records of a kind (NULL: ops). True: answered already. */
 static bool post(obs_connection *s, const obs_record_kind *kind) {
   const obs_bridge_opts *o = &s->bridge->opts;
@@ -61,12 +69,13 @@ static bool post(obs_connection *s, const obs_record_kind *kind) {
 
 bool obs_bridge_post_event(obs_connection *s, const void *filter) {
   (void)filter;
-  return post(s, NULL);
+  return refuses(s) || post(s, NULL);
 }
 
 bool obs_bridge_post_session(obs_connection *s, const void *filter) {
   const obs_record_kind *kind = obs_record_kind_named(obs_commit_kinds(s->bridge->opts.commit), "session");
   (void)filter;
+  if (refuses(s)) return true;
   if (kind != NULL) return post(s, kind);
   obs_answer_error(&s->http.answer, &s->http.out, 503, "sessions are not recorded here"); /* they must not become ops */
   return true;

@@ -5,6 +5,7 @@
 #include "base/row.h"
 #include "base/thread.h"
 #include "fleet/edge_state.h"
+#include "fleet/roster.h"
 #include "nats/jetstream.h"
 #include "op/batch.h"
 
@@ -73,8 +74,9 @@ struct obs_edge {
   uint64_t read;        /* every row up to it was added to a batch, or needed none */
   uint64_t low;         /* every row up to it is in the stream */
   uint64_t max_payload; /* of a message */
-  uint64_t sync_at, save_at, reopen_at, full_at;
-  uint64_t stop_at; /* monotonic ms; under the mutex */
+  uint64_t sync_at, save_at, reopen_at, full_at, beat_at;
+  int64_t started_ms; /* wall clock */
+  uint64_t stop_at;   /* monotonic ms; under the mutex */
 
   pthread_mutex_t mutex;
   pthread_cond_t cond;
@@ -83,6 +85,7 @@ struct obs_edge {
   uint64_t again[OBS_FLEET_PARTITIONS]; /* what a worker wants again, one above its last seq; 0: nothing */
   uint64_t again_at[OBS_FLEET_PARTITIONS];
   uint64_t away_since_ms; /* monotonic; 0: connected */
+  uint64_t outages, outage_ms;
   obs_edge_counts counts;
   uint64_t shown_low; /* `low`, for those who count */
 
@@ -99,8 +102,11 @@ static void signal_event(obs_edge *e) {
 static void on_changed(void *arg, bool connected, const char *why) {
   obs_edge *e = arg;
   if (!connected) obs_log_warn("fleet", "NATS is away: %s; what is recorded waits in the journal", why);
+  uint64_t now = obs_clock_mono_ms();
   pthread_mutex_lock(&e->mutex);
-  e->away_since_ms = connected ? 0 : obs_clock_mono_ms();
+  if (!connected && e->away_since_ms == 0) e->outages++;
+  if (connected && e->outages > 0 && e->away_since_ms > 0) e->outage_ms = now - e->away_since_ms;
+  e->away_since_ms = connected ? 0 : now;
   e->resync = true;
   signal_event(e);
   pthread_mutex_unlock(&e->mutex);
@@ -139,10 +145,6 @@ static void on_again(void *arg, const char *subject, const char *reply, const vo
     pthread_mutex_unlock(&e->mutex);
   }
   cJSON_Delete(row);
-}
-
-uint64_t obs_edge_id(const obs_edge *e) {
-  return e->state.edge;
 }
 
 void obs_edge_recorded(obs_edge *e) {
@@ -559,6 +561,33 @@ static void save(obs_edge *e, uint64_t now) {
   obs_edge_state_save(&e->state, e->opts.dir);
 }
 
+/* ---- the fleet's picture ---- */
+
+/* What it says of itself, now and then, and at its end. */
+static void beat(obs_edge *e, uint64_t now, bool stopped) {
+  obs_edge_counts counts;
+  if (e->nats == NULL || !e->synced || !obs_nats_is_connected(e->nats) || (now < e->beat_at && !stopped)) return;
+  e->beat_at = now + OBS_ROSTER_BEAT_MS;
+  obs_edge_get_counts(e, &counts);
+  obs_roster_edge own = {.id = e->state.edge,
+                         .started_ms = e->started_ms,
+                         .seq = obs_journal_next_seq(e->opts.journal) - 1,
+                         .forwarded_seq = e->low,
+                         .spool_ops = counts.spool_ops,
+                         .spool_bytes = counts.spool_bytes,
+                         .spool_max = e->opts.spool_bytes,
+                         .spool_age_ms = counts.spool_age_ms,
+                         .linger_ms = e->opts.linger_ms,
+                         .stopped = stopped};
+  pthread_mutex_lock(&e->mutex);
+  own.outages = e->outages;
+  own.outage_ms = e->outage_ms;
+  pthread_mutex_unlock(&e->mutex);
+  obs_roster_own_name(own.name);
+  (void)snprintf(own.version, sizeof own.version, "%s", OBSERVER_VERSION);
+  obs_roster_beat(e->nats, &own);
+}
+
 /* ---- the thread ---- */
 
 /* Refused credentials end a connection for good: another one is opened, with the files as they are now. */
@@ -656,12 +685,14 @@ static void *forward(void *arg) {
     }
     look_at_spool(e, now);
     save(e, now);
+    beat(e, now, false);
     wait_for_work(e, now);
     now = obs_clock_mono_ms();
   }
   e->save_at = 0;
   e->low = find_low(e);
   save(e, now);
+  beat(e, now, true);
   return NULL;
 }
 
@@ -675,6 +706,7 @@ observer_err obs_edge_open(const obs_edge_opts *opts, obs_edge **out, char *erro
   if (e == NULL) return err;
   e->opts = *opts;
   e->away_since_ms = obs_clock_mono_ms();
+  e->started_ms = obs_clock_wall_ms();
   if (pthread_mutex_init(&e->mutex, NULL) != 0) {
     free(e);
     return err;
@@ -754,10 +786,18 @@ void obs_edge_get_counts(obs_edge *e, obs_edge_counts *out) {
   pthread_mutex_lock(&e->mutex);
   *out = e->counts;
   out->connected = e->away_since_ms == 0;
+  out->away_ms = e->away_since_ms > 0 ? obs_clock_mono_ms() - e->away_since_ms : 0;
   uint64_t low = e->shown_low;
   pthread_mutex_unlock(&e->mutex);
   /* Of this moment: what was acknowledged to a producer is in it, or in the stream. */
   uint64_t next = obs_journal_next_seq(e->opts.journal);
   out->spool_ops = next > low + 1 ? next - low - 1 : 0;
   out->spool_bytes = obs_journal_bytes_from(e->opts.journal, low + 1);
+  out->seq = next - 1;
+  out->forwarded_seq = low;
+  out->spool_max = e->opts.spool_bytes;
+}
+
+uint64_t obs_edge_id(const obs_edge *e) {
+  return e->state.edge;
 }

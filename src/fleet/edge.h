@@ -48,8 +48,6 @@ void obs_edge_recorded(obs_edge *e);
 /* Publishes what the journal has, for at most `ms`; then writes how far it is. */
 void obs_edge_stop(obs_edge *e, uint32_t ms);
 void obs_edge_close(obs_edge *e);
-/* Who it is: the same from open on. */
-uint64_t obs_edge_id(const obs_edge *e);
 
 typedef struct {
   uint32_t connected;                            /* 1: it is */
@@ -59,7 +57,11 @@ typedef struct {
   uint64_t too_large;                            /* ops that the server takes in no message */
   uint64_t spool_ops, spool_bytes, spool_age_ms; /* not in the stream yet; of the oldest */
   uint64_t spool_full;                           /* times that there was no room */
+  uint64_t spool_max;                            /* bytes that it may have */
+  uint64_t seq, forwarded_seq;                   /* recorded last; everything up to it is in the stream */
+  uint64_t away_ms;                              /* for how long NATS has been away; 0: it is there */
 } obs_edge_counts;
 void obs_edge_get_counts(obs_edge *e, obs_edge_counts *out);
+uint64_t obs_edge_id(const obs_edge *e);
 
 #endif

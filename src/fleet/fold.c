@@ -22,6 +22,7 @@ enum {
   PAUSE_MS = 500,
   DEAD_MS = 5000
 };
+#define NS_PER_MS INT64_C(1000000)
 
 static bool goes_on(const obs_fleet_part *x) {
   return !atomic_load(&x->w->gives_up);
@@ -90,7 +91,20 @@ static observer_err find_checkpoint(obs_fleet_part *x, uint64_t below, obs_check
   return find_checkpoint(x, best->stream_seq, mark, bytes);
 }
 
+/* The last message of the partition, for one that begins with the stream's first: 0 where it has none, and nothing is
+ * to be made again. False: not known. */
+static bool find_last(obs_fleet_part *x, uint64_t *last_seq) {
+  char subject[64];
+  obs_buf message = {0};
+  *last_seq = 0;
+  (void)snprintf(subject, sizeof subject, "observer.ops.%" PRIu32 ".*", x->p);
+  observer_err err = obs_nats_stream_last(x->w->nats, OBS_FLEET_STREAM, subject, last_seq, &message, NULL);
+  obs_buf_fini(&message);
+  return err == OBSERVER_E_OK || err == OBSERVER_E_NOTFOUND;
+}
+
 static void begin_with(obs_fleet_part *x, obs_partition *fold, const obs_checkpoint_mark *mark, uint64_t last_seq) {
+  obs_fleet_worker *w = x->w;
   uint64_t now_ms = obs_clock_mono_ms();
   x->tail = mark->tail;
   x->tail_seq = x->local_seq = mark->stream_seq;
@@ -99,10 +113,13 @@ static void begin_with(obs_fleet_part *x, obs_partition *fold, const obs_checkpo
   x->local_ms = x->kept_ms = x->cycle_ms = x->checked_ms = now_ms;
   x->local_bytes = x->kept_bytes = 0;
   atomic_store(&x->rebuilding, mark->stream_seq == 0 && last_seq > 0);
-  obs_checkpoint_drop(x->w->dir_fd, x->p, mark->stream_seq + 1);
+  obs_checkpoint_drop(w->dir_fd, x->p, mark->stream_seq + 1);
   set_fold(x, fold);
-  obs_log_info("fleet", "partition %" PRIu32 ": folds from message %" PRIu64 " of %" PRIu64, x->p, mark->stream_seq + 1,
-               last_seq);
+  obs_log_debug("fleet", "partition %" PRIu32 ": folds from message %" PRIu64, x->p, mark->stream_seq + 1);
+  pthread_mutex_lock(&w->lock);
+  w->loaded++;
+  w->from_first += mark->stream_seq == 0;
+  pthread_mutex_unlock(&w->lock);
 }
 
 /* False: not now. */
@@ -126,9 +143,14 @@ static bool load(obs_fleet_part *x) {
     known = is != OBS_CHECKPOINT_UNKNOWN;
     obs_partition *fold = is == OBS_CHECKPOINT_SAME ? open_fold(x) : NULL;
     if (is == OBS_CHECKPOINT_SAME && fold == NULL) break; /* no memory */
+    uint64_t last_seq = 0;
+    if (is == OBS_CHECKPOINT_SAME && mark.stream_seq == 0 && !find_last(x, &last_seq)) {
+      obs_partition_close(fold);
+      break;
+    }
     if (is == OBS_CHECKPOINT_SAME && (mark.stream_seq == 0 ||
                        obs_partition_load(fold, bytes.p, bytes.len, obs_clock_wall_ms(), reason) == OBSERVER_E_OK)) {
-      begin_with(x, fold, &mark, stream.last_seq);
+      begin_with(x, fold, &mark, last_seq);
       loaded = true;
     } else if (known) {
       obs_log_warn("fleet", "partition %" PRIu32 ": the checkpoint at %" PRIu64 " does not hold: %s", x->p,
@@ -204,6 +226,7 @@ static bool on_message(void *arg, const obs_nats_message *m) {
   }
   x->local_bytes += m->len;
   x->kept_bytes += m->len;
+  atomic_store(&x->at_ms, m->pending > 0 ? m->time_ns / NS_PER_MS : 0);
   atomic_store(&x->pending, m->pending);
   if (m->stream_seq >= x->catch_up || m->pending == 0) atomic_store(&x->rebuilding, false);
   atomic_fetch_add(&w->messages, 1);
@@ -233,6 +256,7 @@ static void fetch(obs_fleet_part *x) {
   if (err == OBSERVER_E_TIMEDOUT) { /* there is nothing more */
     atomic_store(&x->rebuilding, false);
     atomic_store(&x->pending, 0);
+    atomic_store(&x->at_ms, 0);
   } else if (err != OBSERVER_E_OK || x->refused) {
     if (!x->refused) obs_log_debug("fleet", "partition %" PRIu32 ": %s", x->p, why);
     close_pull(x);
@@ -416,6 +440,7 @@ void *obs_fleet_part_run(void *part) {
   set_fold(x, NULL);
   atomic_store(&x->rebuilding, false);
   atomic_store(&x->pending, 0);
+  atomic_store(&x->at_ms, 0);
   pthread_mutex_lock(&w->lock);
   x->finished = true;
   pthread_mutex_unlock(&w->lock);

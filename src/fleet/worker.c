@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/row.h"
 #include "base/thread.h"
+#include "fleet/roster.h"
 #include "fleet/worker_internal.h"
 #include "jsonl/file.h"
 
@@ -157,6 +158,26 @@ static standing prepare(obs_fleet_worker *w) {
 
 /* ---- the heartbeat ---- */
 
+/* What it says of itself, for the fleet's picture (roster.h). */
+static void put_own(obs_fleet_worker *w, obs_json_writer *j) {
+  obs_roster_worker own = {.id = w->id, .run = w->run, .started_ms = w->started_ms};
+  obs_roster_lag lags[OBS_ROSTER_LAGS];
+  uint32_t nlags = 0;
+  for (uint32_t p = 0; p < w->opts.partitions; p++) {
+    uint64_t pending = atomic_load(&w->parts[p].pending);
+    int64_t at_ms = atomic_load(&w->parts[p].at_ms);
+    bool rebuilding = atomic_load(&w->parts[p].rebuilding);
+    own.pending += pending;
+    own.rebuilding += rebuilding;
+    if (at_ms > 0 && (own.at_ms == 0 || at_ms < own.at_ms)) own.at_ms = at_ms;
+    if ((pending > 0 || rebuilding) && nlags < OBS_ROSTER_LAGS)
+      lags[nlags++] = (obs_roster_lag){.p = p, .rebuilding = rebuilding, .pending = pending};
+  }
+  obs_roster_own_name(own.name);
+  (void)snprintf(own.version, sizeof own.version, "%s", OBSERVER_VERSION);
+  obs_roster_put_worker(&own, lags, nlags, j);
+}
+
 static void beat(obs_fleet_worker *w, bool takes, bool stopped) {
   char key[24], why[OBS_NATS_WHY_MAX];
   obs_buf value = {0};
@@ -172,6 +193,7 @@ static void beat(obs_fleet_worker *w, bool takes, bool stopped) {
   obs_json_bool(&j, "takes", takes);
   obs_json_bool(&j, "leads", leads);
   obs_json_bool(&j, "stopped", stopped);
+  put_own(w, &j);
   obs_json_end(&j);
   (void)snprintf(key, sizeof key, "w.%016" PRIx64, w->id);
   observer_err err = value.oom       ? OBSERVER_E_NOMEM
@@ -325,6 +347,30 @@ static void set_validity(obs_fleet_worker *w) {
   atomic_store(&w->valid_until_ms, until_ms);
 }
 
+/* One line when all that was taken has begun, not one for each partition. */
+static void tell_begun(obs_fleet_worker *w) {
+  uint32_t held = 0, loading = 0;
+  uint64_t pending = 0;
+  for (uint32_t p = 0; p < w->opts.partitions; p++) {
+    obs_fleet_part *x = &w->parts[p];
+    if (!x->started) continue;
+    pthread_mutex_lock(&x->lock);
+    loading += x->fold == NULL;
+    pthread_mutex_unlock(&x->lock);
+    held++;
+    pending += atomic_load(&x->pending);
+  }
+  pthread_mutex_lock(&w->lock);
+  uint32_t loaded = loading == 0 ? w->loaded : 0, from_first = w->from_first;
+  if (loaded > 0) w->loaded = w->from_first = 0;
+  pthread_mutex_unlock(&w->lock);
+  if (loaded == 0) return;
+  obs_log_info("fleet",
+               "%" PRIu32 " of %" PRIu32 " partitions are folded here; begun now: %" PRIu32
+               " with a checkpoint, %" PRIu32 " with the stream's first message; %" PRIu64 " messages wait",
+               held, w->opts.partitions, loaded - from_first, from_first, pending);
+}
+
 static void turn(obs_fleet_worker *w) {
   obs_lease_action todo[OBS_LEASE_TURN];
   standing is = prepare(w);
@@ -348,6 +394,7 @@ static void turn(obs_fleet_worker *w) {
     if (todo[i].kind == OBS_LEASE_TAKE) take(w, &todo[i]);
   }
   for (uint32_t p = 0; p < w->opts.partitions; p++) (void)is_at_rest(w, &w->parts[p]);
+  if (n == 0) tell_begun(w);
   if (superseded)
     hinder(w, "another process writes the heartbeat of this worker: was the data directory copied? Remove %s/%s there",
            w->opts.dir, id_file);
@@ -448,6 +495,7 @@ observer_err obs_fleet_worker_open(const obs_fleet_worker_opts *opts, obs_fleet_
   w->opts = *opts;
   w->nats = opts->nats;
   w->dir_fd = -1;
+  w->started_ms = obs_clock_wall_ms();
   (void)snprintf(w->why, sizeof w->why, "not connected to NATS yet");
   pthread_mutex_init(&w->lock, NULL); /* the default kind does not fail */
   pthread_mutex_init(&w->asked_lock, NULL);
@@ -494,9 +542,8 @@ bool obs_fleet_worker_is_run_alive(obs_fleet_worker *w, uint64_t run) {
   return alive;
 }
 
-void obs_fleet_worker_get_ids(const obs_fleet_worker *w, uint64_t *worker, uint64_t *run) {
-  *worker = w->id;
-  *run = w->run;
+uint64_t obs_fleet_worker_run(const obs_fleet_worker *w) {
+  return w->run;
 }
 
 void obs_fleet_worker_set_leads(obs_fleet_worker *w, bool leads) {
@@ -534,11 +581,13 @@ void obs_fleet_worker_close(obs_fleet_worker *w) {
 
 void obs_fleet_worker_get_counts(obs_fleet_worker *w, obs_fleet_worker_counts *out) {
   obs_lease_counts leases;
+  int64_t oldest_ms = 0, now_ms = obs_clock_wall_ms();
   pthread_mutex_lock(&w->lock);
   obs_lease_get_counts(w->lease, obs_clock_mono_ms(), &leases);
   pthread_mutex_unlock(&w->lock);
   *out = (obs_fleet_worker_counts){.workers = leases.workers,
                                    .held = leases.held,
+                                   .unheld = leases.free,
                                    .taken = leases.taken,
                                    .given = leases.given,
                                    .lost = leases.lost,
@@ -556,5 +605,12 @@ void obs_fleet_worker_get_counts(obs_fleet_worker *w, obs_fleet_worker_counts *o
   for (uint32_t p = 0; p < w->opts.partitions; p++) {
     out->rebuilding += atomic_load(&w->parts[p].rebuilding);
     out->pending += atomic_load(&w->parts[p].pending);
+    int64_t at_ms = atomic_load(&w->parts[p].at_ms);
+    if (at_ms > 0 && (oldest_ms == 0 || at_ms < oldest_ms)) oldest_ms = at_ms;
   }
+  if (oldest_ms > 0 && oldest_ms < now_ms) out->lag_ms = (uint64_t)(now_ms - oldest_ms);
+}
+
+uint64_t obs_fleet_worker_id(const obs_fleet_worker *w) {
+  return w->id;
 }

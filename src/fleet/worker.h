@@ -52,12 +52,15 @@ void obs_fleet_worker_close(obs_fleet_worker *w);
 
 typedef struct {
   uint32_t workers, held, rebuilding;   /* workers alive; partitions */
+  uint32_t unheld;                      /* partitions that nobody who is alive holds, as this worker sees it */
   uint64_t taken, given, lost;          /* partitions, since the start */
   uint64_t messages, bytes;             /* folded */
   uint64_t folded, duplicate, rejected; /* rows */
   uint64_t holes, poison, rewinds;
   uint64_t local_checkpoints, checkpoints, failed_checkpoints;
   uint64_t pending; /* messages of the partitions held that wait in the stream, as last known */
+  uint64_t lag_ms;  /* for how long the last folded message of the partition that lags most has been stored, by this
+                       machine's clock; 0: none waits */
 } obs_fleet_worker_counts;
 void obs_fleet_worker_get_counts(obs_fleet_worker *w, obs_fleet_worker_counts *out);
 /* Whether it leads the fleet now (lease.h). Any thread; brief. */
@@ -65,7 +68,8 @@ bool obs_fleet_worker_leads(obs_fleet_worker *w);
 /* Whether another process of that run is alive, as far as this worker knows. */
 bool obs_fleet_worker_is_run_alive(obs_fleet_worker *w, uint64_t run);
 /* Who it is, and this process. */
-void obs_fleet_worker_get_ids(const obs_fleet_worker *w, uint64_t *worker, uint64_t *run);
+uint64_t obs_fleet_worker_id(const obs_fleet_worker *w);
+uint64_t obs_fleet_worker_run(const obs_fleet_worker *w);
 /* Whether it would: told with the next heartbeat. */
 void obs_fleet_worker_set_leads(obs_fleet_worker *w, bool leads);
 /* Why it does not fold; false: it does, or waits for its share. */

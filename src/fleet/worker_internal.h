@@ -28,7 +28,7 @@ typedef struct {
   obs_nats_pull *pull;
   uint64_t tail;                /* of the message that was folded last */
   uint64_t tail_seq;            /* its seq; 0: none */
-  uint64_t catch_up;            /* the stream's last seq when it was loaded */
+  uint64_t catch_up;            /* the partition's last seq in the stream when it was loaded; 0: not looked for */
   uint64_t local_seq, kept_seq; /* of the last checkpoints */
   uint64_t local_ms, kept_ms, local_bytes, kept_bytes;
   uint64_t cycle_ms, checked_ms, epoch;
@@ -36,6 +36,7 @@ typedef struct {
   uint64_t ids;
   bool refused; /* a message could not be taken: it is asked for again */
   _Atomic uint64_t pending;
+  _Atomic int64_t at_ms; /* while messages wait: when the last one that was folded was stored, by the server's clock */
 } obs_fleet_part;
 
 struct obs_fleet_worker {
@@ -54,7 +55,8 @@ struct obs_fleet_worker {
   pthread_cond_t woken;
   obs_lease *lease;
   obs_fleet_part *parts;
-  char why[256]; /* it is hindered; "": it is not */
+  char why[256];               /* it is hindered; "": it is not */
+  uint32_t loaded, from_first; /* partitions that have begun and were not told yet; with the stream's first message */
 
   /* The lease thread's own. */
   pthread_t lease_thread;
@@ -64,6 +66,7 @@ struct obs_fleet_worker {
   uint64_t last_change; /* of it */
   uint64_t seen_ms;     /* when the own heartbeat was seen last */
   uint64_t read_epoch, prepared_epoch, prepared_ms;
+  int64_t started_ms; /* wall clock */
 
   /* Those who have asked. */
   pthread_t sum_thread;

@@ -148,7 +148,7 @@ void obs_metrics_read_all(const obs_metrics_sources *from, obs_metrics_values *o
   if (from->commit != NULL) obs_commit_get_figures(from->commit, &out->commit);
   if (from->learn != NULL) read_loops(from->learn, out);
   if (from->edge != NULL) obs_edge_get_counts(from->edge, &out->edge);
-  if (from->worker != NULL) obs_fleet_worker_get_counts(from->worker, &out->worker);
+  if (from->works) out->worker = from->worker;
   if (from->notify != NULL) obs_notify_get_counts(from->notify, &out->notify);
   if (from->alerts != NULL) obs_alerts_get_counts(from->alerts, &out->alerts);
   obs_ready ready;

@@ -57,9 +57,10 @@ typedef struct {
   obs_alerts *alerts; /* NULL: none */
   obs_tls *tls;
   obs_redact *redact;
-  const char *redact_mode;  /* "secrets" */
-  obs_edge *edge;           /* NULL: nothing is forwarded */
-  obs_fleet_worker *worker; /* NULL: nothing is folded */
+  const char *redact_mode; /* "secrets" */
+  obs_edge *edge;          /* NULL: nothing is forwarded */
+  bool works;              /* partitions are folded: */
+  obs_fleet_worker_counts worker;
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
   void *sockets_arg;

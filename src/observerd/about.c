@@ -78,6 +78,8 @@ static void count_connections(void *arg, obs_stream_counts out[OBS_METRICS_SOCKE
 }
 
 static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
+  obs_fleet_worker_counts worker = {0};
+  bool works = obs_fleet_get_worker_counts(d->fleet, &worker);
   return (obs_metrics_sources){.version = OBSERVER_VERSION,
                                .data_dir = d->data_dir,
                                .journal_name = d->journal_name,
@@ -96,7 +98,8 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .redact = d->redact,
                                .redact_mode = d->config->redact,
                                .edge = obs_fleet_edge(d->fleet),
-                               .worker = obs_fleet_get_worker(d->fleet),
+                               .works = works,
+                               .worker = worker,
                                .access = d->access,
                                .sockets = count_connections,
                                .sockets_arg = d,

@@ -2,12 +2,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "fleet/batch.h"
 #include "nats/jetstream.h"
 #include "observerd/leader.h"
 
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -16,6 +16,9 @@
 
 enum {
   CONNECT_MS = 2000,
+  LOOK_MS = 1000,    /* whether the servers still have the worker */
+  REJOIN_MS = 5000,  /* after they refused it for good */
+  SERVER_MS = 60000, /* so long the server's version is taken to be what it was */
   ANSWERS_AGAIN_MS = 30000,
   SOCKET_PATH_MAX = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1
 };
@@ -23,15 +26,30 @@ enum {
 struct obs_fleet {
   obs_commit *commit;
   const obs_config *config;
-  obs_edge *edge;   /* NULL: it is none */
-  obs_nats *nats;   /* the worker's */
-  char *socket;     /* of the bridge, for an edge's answers; NULL: there is none */
-  int dir_fd;       /* of the data directory, where its path is too long for a socket's; below 0: not open */
+  obs_edge *edge; /* NULL: it is none */
+  char *socket;   /* of the bridge, for an edge's answers; NULL: there is none */
+  int dir_fd;     /* of the data directory, where its path is too long for a socket's; below 0: not open */
   obs_nats *answering;
   obs_fleet_answerer *answerer; /* as `answering`, main thread; NULL: it does not */
   uint64_t answers_next_ms;     /* when that is tried again, monotonic */
-  _Atomic(obs_fleet_worker *) worker; /* NULL: it is none, or not started */
-  _Atomic(obs_leader *) leader;       /* likewise, or it never leads */
+  pthread_mutex_t hands_lock;   /* of what follows: the connection of questions */
+  uint32_t holders;
+  obs_fleet_hands hands;  /* nats NULL: it is not open now */
+  obs_nats_server server; /* as obs_fleet_look last asked for it, at: */
+  uint64_t server_ms;
+
+  /* The worker comes and goes on `obs:join`: one that the servers refuse is started again. */
+  pthread_t join;
+  bool joins;
+  pthread_mutex_t lock; /* of what follows; never held while NATS is waited for */
+  pthread_cond_t woken;
+  bool stopping;
+  obs_nats *nats;           /* the worker's; NULL: not now */
+  obs_fleet_worker *worker; /* NULL: it is none, or not now */
+  obs_leader *leader;       /* lives as long as the worker; NULL: none, or it never leads */
+  uint64_t worker_id;       /* once it was known */
+  uint64_t away_since_ms;   /* monotonic; 0: it is connected */
+  char refused[256];        /* why there is no worker now */
 };
 
 bool obs_fleet_check(const obs_config *c, obs_buf *error) {
@@ -48,6 +66,13 @@ bool obs_fleet_check(const obs_config *c, obs_buf *error) {
   return error->len == before;
 }
 
+const char *obs_fleet_refuses(const obs_config *c) {
+  bool records = c->jetstream.n == 0 || c->forward.n > 0 || c->pull.n + c->sub.n + c->rep.n > 0;
+  return records ? NULL
+                 : "this daemon is a worker of a fleet and records nothing itself: send ops to an edge (observerd "
+                   "--forward)";
+}
+
 static void on_full(void *arg, const char *why) {
   const obs_fleet *f = arg;
   obs_commit_hold(f->commit, why);
@@ -55,12 +80,14 @@ static void on_full(void *arg, const char *why) {
 
 static void on_connection(void *arg, bool connected, const char *why) {
   obs_fleet *f = arg;
-  obs_fleet_worker *w = atomic_load(&f->worker);
   if (connected)
     obs_log_info("fleet", "connected to NATS");
   else
     obs_log_warn("fleet", "NATS is away: %s", why != NULL ? why : "");
-  if (w != NULL) obs_fleet_worker_changed(w, connected);
+  pthread_mutex_lock(&f->lock);
+  f->away_since_ms = connected ? 0 : obs_clock_mono_ms();
+  if (f->worker != NULL) obs_fleet_worker_changed(f->worker, connected);
+  pthread_mutex_unlock(&f->lock);
 }
 
 static observer_err open_edge(obs_fleet *f, obs_journal *journal, char *error, size_t size) {
@@ -106,13 +133,27 @@ static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
                          .arg = f};
 }
 
+/* OK also where the servers refuse it now: `refused` says so, and `obs:join` tries again. */
 static observer_err open_nats(obs_fleet *f, char *error, size_t size) {
   char why[OBS_NATS_WHY_MAX] = "";
+  obs_nats *nats = NULL;
   obs_nats_opts opts = nats_opts(f, "observer worker");
   opts.changed = on_connection;
-  observer_err err = obs_nats_open(&opts, &f->nats, why);
-  if (err != OBSERVER_E_OK) (void)snprintf(error, size, "jetstream: %s", why[0] != '\0' ? why : observer_strerror(err));
-  return err;
+  observer_err err = obs_nats_open(&opts, &nats, why);
+  if (err == OBSERVER_E_INVALID || err == OBSERVER_E_NOMEM) {
+    (void)snprintf(error, size, "jetstream: %s", why[0] != '\0' ? why : observer_strerror(err));
+    return err;
+  }
+  pthread_mutex_lock(&f->lock);
+  f->nats = nats;
+  bool told = strcmp(f->refused, why) == 0;
+  (void)snprintf(f->refused, sizeof f->refused, "%s",
+                 err == OBSERVER_E_OK ? ""
+                 : why[0] != '\0'     ? why
+                                      : observer_strerror(err));
+  pthread_mutex_unlock(&f->lock);
+  if (err != OBSERVER_E_OK && !told) obs_log_error("fleet", "%s; tried again", why);
+  return OBSERVER_E_OK;
 }
 
 static void close_hands(obs_fleet *f) {
@@ -146,6 +187,13 @@ observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commi
   f->config = c;
   f->dir_fd = -1;
   pthread_mutex_init(&f->hands_lock, NULL); /* the default kind does not fail */
+  f->away_since_ms = obs_clock_mono_ms();
+  pthread_mutex_init(&f->lock, NULL); /* the default kind does not fail */
+  if (obs_thread_cond_init(&f->woken) != OBSERVER_E_OK) {
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+    return OBSERVER_E_NOMEM;
+  }
   observer_err err = c->forward.n > 0 ? open_edge(f, journal, error, size) : OBSERVER_E_OK;
   if (err == OBSERVER_E_OK && c->forward.n > 0) err = name_socket(f);
   if (err == OBSERVER_E_OK && c->jetstream.n > 0) err = open_nats(f, error, size);
@@ -156,6 +204,22 @@ observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commi
   open_hands(f);
   *out = f;
   return OBSERVER_E_OK;
+}
+
+/* It leads when the worker's turn comes. */
+static observer_err start_leader(obs_fleet *f, obs_fleet_worker *worker) {
+  obs_leader *l = NULL;
+  const obs_leader_opts opts = {.config = f->config,
+                                .worker = worker,
+                                .nats = nats_opts(f, "observer leader"),
+                                .partitions = OBS_FLEET_PARTITIONS};
+  observer_err err = obs_leader_open(&opts, &l);
+  if (err != OBSERVER_E_OK) obs_log_error("fleet", "leader: %s", observer_strerror(err));
+  pthread_mutex_lock(&f->lock);
+  f->leader = l;
+  if (l != NULL && f->stopping) obs_leader_begin_stop(l);
+  pthread_mutex_unlock(&f->lock);
+  return err;
 }
 
 static observer_err start_worker(obs_fleet *f) {
@@ -175,27 +239,65 @@ static observer_err start_worker(obs_fleet *f) {
     obs_log_error("fleet", "worker: %s", error);
     return err;
   }
-  atomic_store(&f->worker, w);
+  pthread_mutex_lock(&f->lock);
+  f->worker = w;
+  f->worker_id = obs_fleet_worker_id(w);
+  pthread_mutex_unlock(&f->lock);
   obs_fleet_worker_changed(w, true); /* it may have been connected before: a look more does no harm */
-  return OBSERVER_E_OK;
+  return c->leads ? start_leader(f, w) : OBSERVER_E_OK;
 }
 
-static observer_err start_leader(obs_fleet *f) {
-  obs_leader *l;
-  const obs_leader_opts opts = {.config = f->config,
-                                .worker = atomic_load(&f->worker),
-                                .nats = nats_opts(f, "observer leader"),
-                                .partitions = OBS_FLEET_PARTITIONS};
-  observer_err err = obs_leader_open(&opts, &l);
-  if (err == OBSERVER_E_OK) atomic_store(&f->leader, l);
-  return err;
+/* Nobody sees it any more, then it ends. */
+static void end_worker(obs_fleet *f) {
+  pthread_mutex_lock(&f->lock);
+  obs_fleet_worker *worker = f->worker;
+  obs_leader *leader = f->leader;
+  f->worker = NULL;
+  f->leader = NULL;
+  pthread_mutex_unlock(&f->lock);
+  obs_leader_close(leader); /* while the worker still has its partitions */
+  obs_fleet_worker_close(worker);
+  pthread_mutex_lock(&f->lock);
+  obs_nats *nats = f->nats;
+  f->nats = NULL;
+  pthread_mutex_unlock(&f->lock);
+  obs_nats_close(nats);
+}
+
+/* Refused credentials end a connection for good: another one is opened, with the files as they are now. */
+static void rejoin(obs_fleet *f) {
+  char error[256] = "";
+  if (f->nats != NULL) obs_log_error("fleet", "NATS refuses this worker; tried again");
+  end_worker(f);
+  observer_err err = open_nats(f, error, sizeof error);
+  if (err == OBSERVER_E_OK && f->nats != NULL) err = start_worker(f);
+  if (err == OBSERVER_E_OK) return;
+  if (error[0] != '\0') obs_log_error("fleet", "%s; tried again", error);
+  end_worker(f);
+}
+
+static void *join_fleet(void *arg) {
+  obs_fleet *f = arg;
+  pthread_mutex_lock(&f->lock);
+  while (!f->stopping) {
+    obs_nats *nats = f->nats; /* it changes on this thread alone */
+    pthread_mutex_unlock(&f->lock);
+    bool lost = nats == NULL || obs_nats_is_closed(nats);
+    if (lost) rejoin(f);
+    pthread_mutex_lock(&f->lock);
+    if (!f->stopping) obs_thread_cond_wait_ms(&f->woken, &f->lock, lost ? REJOIN_MS : LOOK_MS);
+  }
+  pthread_mutex_unlock(&f->lock);
+  return NULL;
 }
 
 observer_err obs_fleet_start(obs_fleet *f) {
   observer_err err = OBSERVER_E_OK;
   if (f != NULL && f->edge != NULL) err = obs_edge_start(f->edge);
-  if (f != NULL && err == OBSERVER_E_OK && f->config->jetstream.n > 0) err = start_worker(f);
-  if (f != NULL && err == OBSERVER_E_OK && f->config->leads) err = start_leader(f);
+  if (f == NULL || err != OBSERVER_E_OK || f->config->jetstream.n == 0) return err;
+  if (f->nats != NULL) err = start_worker(f);
+  if (err == OBSERVER_E_OK) err = obs_thread_start(&f->join, "obs:join", join_fleet, f);
+  f->joins = err == OBSERVER_E_OK;
   return err;
 }
 
@@ -232,19 +334,25 @@ void obs_fleet_recorded(obs_fleet *f) {
 }
 
 void obs_fleet_reload(obs_fleet *f) {
-  obs_leader *l = f != NULL ? atomic_load(&f->leader) : NULL;
-  if (l != NULL) obs_leader_reload(l);
+  if (f == NULL) return;
+  pthread_mutex_lock(&f->lock);
+  if (f->leader != NULL) obs_leader_reload(f->leader);
+  pthread_mutex_unlock(&f->lock);
 }
 
 void obs_fleet_begin_stop(obs_fleet *f) {
-  obs_leader *l = f != NULL ? atomic_load(&f->leader) : NULL;
-  if (l != NULL) obs_leader_begin_stop(l);
+  if (f == NULL) return;
+  pthread_mutex_lock(&f->lock);
+  if (f->leader != NULL) obs_leader_begin_stop(f->leader);
+  pthread_mutex_unlock(&f->lock);
 }
 
 void obs_fleet_get_leader(obs_fleet *f, obs_leader_counts *out) {
-  obs_leader *l = f != NULL ? atomic_load(&f->leader) : NULL;
   *out = (obs_leader_counts){.leads = 0};
-  if (l != NULL) obs_leader_get_counts(l, out);
+  if (f == NULL) return;
+  pthread_mutex_lock(&f->lock);
+  if (f->leader != NULL) obs_leader_get_counts(f->leader, out);
+  pthread_mutex_unlock(&f->lock);
 }
 
 void obs_fleet_stop(obs_fleet *f, uint32_t ms) {
@@ -253,15 +361,20 @@ void obs_fleet_stop(obs_fleet *f, uint32_t ms) {
 
 void obs_fleet_close(obs_fleet *f) {
   if (f == NULL) return;
-  obs_leader_close(atomic_exchange(&f->leader, NULL)); /* before its partition is given up */
+  pthread_mutex_lock(&f->lock);
+  f->stopping = true;
+  pthread_cond_signal(&f->woken);
+  pthread_mutex_unlock(&f->lock);
+  if (f->joins) (void)pthread_join(f->join, NULL);
   obs_fleet_end_answers(f);
-  obs_fleet_worker_close(atomic_exchange(&f->worker, NULL));
+  end_worker(f);
   close_hands(f);
-  obs_nats_close(f->nats);
   obs_edge_close(f->edge);
   if (f->dir_fd >= 0) (void)close(f->dir_fd);
   free(f->socket);
   pthread_mutex_destroy(&f->hands_lock);
+  pthread_cond_destroy(&f->woken);
+  pthread_mutex_destroy(&f->lock);
   free(f);
 }
 
@@ -269,8 +382,13 @@ obs_edge *obs_fleet_edge(obs_fleet *f) {
   return f != NULL ? f->edge : NULL;
 }
 
-obs_fleet_worker *obs_fleet_get_worker(obs_fleet *f) {
-  return f != NULL ? atomic_load(&f->worker) : NULL;
+bool obs_fleet_get_worker_counts(obs_fleet *f, obs_fleet_worker_counts *out) {
+  if (f == NULL) return false;
+  pthread_mutex_lock(&f->lock);
+  bool works = f->worker != NULL;
+  if (works) obs_fleet_worker_get_counts(f->worker, out);
+  pthread_mutex_unlock(&f->lock);
+  return works;
 }
 
 bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out) {
@@ -295,11 +413,66 @@ void obs_fleet_release(obs_fleet *f) {
 }
 
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size) {
-  obs_fleet_worker *w = obs_fleet_get_worker(f);
-  if (w == NULL) return false;
-  obs_leader *l = atomic_load(&f->leader);
-  if (!obs_nats_is_closed(f->nats))
-    return obs_fleet_worker_is_hindered(w, why, size) || (l != NULL && obs_leader_is_hindered(l, why, size));
-  (void)snprintf(why, size, "NATS refuses this worker for good: start it again when its credentials are right");
-  return true;
+  if (f == NULL || f->config->jetstream.n == 0) return false;
+  pthread_mutex_lock(&f->lock);
+  bool hindered = f->worker == NULL;
+  if (hindered)
+    (void)snprintf(why, size, "%s", f->refused[0] != '\0' ? f->refused : "NATS refuses this worker");
+  else
+    hindered = obs_fleet_worker_is_hindered(f->worker, why, size) ||
+               (f->leader != NULL && obs_leader_is_hindered(f->leader, why, size));
+  pthread_mutex_unlock(&f->lock);
+  return hindered;
+}
+
+/* ---- the fleet's picture ---- */
+
+/* Asked of the server with a connection of its own, so not each time. */
+static void look_at_server(obs_fleet *f, obs_nats *nats, obs_fleet_picture *out) {
+  uint64_t now_ms = obs_clock_mono_ms();
+  if (f->server_ms == 0 || now_ms - f->server_ms >= SERVER_MS)
+    f->server_ms = obs_nats_get_server(nats, &f->server) == OBSERVER_E_OK ? now_ms : 0;
+  out->server = f->server;
+}
+
+static void look_at_self(obs_fleet *f, obs_fleet_picture *out) {
+  out->is_edge = f->edge != NULL;
+  out->is_worker = f->config->jetstream.n > 0;
+  out->linger_ms = f->config->linger_s * 1000;
+  if (f->edge != NULL) {
+    out->edge_id = obs_edge_id(f->edge);
+    obs_edge_get_counts(f->edge, &out->edge);
+    out->away_ms = out->edge.away_ms;
+  }
+  (void)obs_fleet_get_worker_counts(f, &out->worker);
+  pthread_mutex_lock(&f->lock);
+  out->worker_id = f->worker_id;
+  if (f->edge == NULL && f->away_since_ms != 0) out->away_ms = obs_clock_mono_ms() - f->away_since_ms;
+  pthread_mutex_unlock(&f->lock);
+  if (!obs_fleet_is_hindered(f, out->hindered, sizeof out->hindered)) out->hindered[0] = '\0';
+}
+
+static void look_at_roster(obs_nats *nats, obs_fleet_picture *out) {
+  observer_err err = obs_roster_read(nats, OBS_FLEET_PARTITIONS, &out->roster, out->why);
+  out->has_roster = err == OBSERVER_E_OK;
+  if (err == OBSERVER_E_OK) return;
+  if (out->why[0] == '\0') (void)snprintf(out->why, sizeof out->why, "%s", observer_strerror(err));
+  obs_roster_fini(&out->roster); /* half of it would be shown as the whole */
+}
+
+void obs_fleet_look(obs_fleet *f, obs_fleet_picture *out) {
+  *out = (obs_fleet_picture){.is_edge = false};
+  look_at_self(f, out);
+  obs_fleet_hands hands;
+  bool held = obs_fleet_hold(f, &hands);
+  out->connected = held && obs_nats_is_connected(hands.nats);
+  if (out->connected) {
+    out->away_ms = 0;
+    look_at_server(f, hands.nats, out);
+    look_at_roster(hands.nats, out);
+  } else {
+    f->server_ms = 0; /* it may be another one behind it */
+    (void)snprintf(out->why, sizeof out->why, "%s", held ? "NATS is away" : "NATS refuses this daemon");
+  }
+  if (held) obs_fleet_release(f);
 }

@@ -5,16 +5,19 @@
 #define OBS_OBSERVERD_FLEET_H
 
 #include "commit/commit.h"
-#include "fleet/edge.h"
 #include "fleet/hands.h"
 #include "fleet/leader.h"
-#include "fleet/worker.h"
+#include "fleet/picture.h"
 #include "observerd/config.h"
 
 typedef struct obs_fleet obs_fleet;
 
 /* Whether what the configuration says of the fleet goes together. False: `error` got a line for each fault. */
 bool obs_fleet_check(const obs_config *c, obs_buf *error);
+
+/* Why a daemon of this configuration records nothing; NULL: it does. A worker without a bus of its own has only ops of
+ * the stream: what was posted to it, nobody would forward. */
+const char *obs_fleet_refuses(const obs_config *c);
 
 /* NULL in *out: the daemon is alone. `journal` is replayed. */
 observer_err obs_fleet_open(const obs_config *c, obs_journal *journal, obs_commit *commit, obs_fleet **out, char *error,
@@ -37,13 +40,16 @@ void obs_fleet_stop(obs_fleet *f, uint32_t ms);
 void obs_fleet_close(obs_fleet *f);
 /* NULL: it is none. */
 obs_edge *obs_fleet_edge(obs_fleet *f);
-obs_fleet_worker *obs_fleet_get_worker(obs_fleet *f);
+/* False: it is no worker, or NATS refuses it. */
+bool obs_fleet_get_worker_counts(obs_fleet *f, obs_fleet_worker_counts *out);
 /* Of the leader's pipeline; zero where there is none. */
 void obs_fleet_get_leader(obs_fleet *f, obs_leader_counts *out);
 /* What the fleet is asked with, until release; false: NATS refuses this daemon. Any thread, several at a time; may wait
  * for a connection. */
 bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out);
 void obs_fleet_release(obs_fleet *f);
+/* The fleet as it is now, or what is known of it. From one thread; the caller ends *out. */
+void obs_fleet_look(obs_fleet *f, obs_fleet_picture *out);
 /* Why its part in the fleet keeps it from being ready; false: it does not. */
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size);
 

@@ -466,7 +466,8 @@ observer_err obs_leader_open(const obs_leader_opts *opts, obs_leader **out) {
     free(l);
     return err;
   }
-  obs_fleet_worker_get_ids(opts->worker, &l->worker, &l->run);
+  l->worker = obs_fleet_worker_id(opts->worker);
+  l->run = obs_fleet_worker_run(opts->worker);
   err = OBSERVER_E_NOMEM;
   l->data_dir = obs_config_data_dir(opts->config);
   if (l->data_dir == NULL || asprintf(&l->dir, "%s/%s", l->data_dir, dir_name) < 0) l->dir = NULL;

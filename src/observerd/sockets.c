@@ -77,6 +77,11 @@ static void release_fleet(void *arg) {
   obs_fleet_release(d->fleet);
 }
 
+static void look_at_fleet(void *arg, obs_fleet_picture *out) {
+  const obs_daemon *d = arg;
+  obs_fleet_look(d->fleet, out);
+}
+
 observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   observer_err err;
   const obs_bridge_opts bridge = {.urls = (const char *const *)o->http.items,
@@ -103,6 +108,8 @@ observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *e
                                   .fleet_hold = o->forward.n + o->jetstream.n > 0 ? hold_fleet : NULL,
                                   .fleet_release = release_fleet,
                                   .fleet_arg = d,
+                                  .picture = look_at_fleet,
+                                  .refuses_ops = obs_fleet_refuses(o),
                                   .fleet_ring = (uint32_t)o->ring,
                                   .max_connections = fit_connections("http-connections", o->http_connections),
                                   .tls = d->tls,
