@@ -149,6 +149,7 @@ void obs_metrics_read_all(const obs_metrics_sources *from, obs_metrics_values *o
   if (from->learn != NULL) read_loops(from->learn, out);
   if (from->edge != NULL) obs_edge_get_counts(from->edge, &out->edge);
   if (from->works) out->worker = from->worker;
+  out->leader = from->leader;
   if (from->notify != NULL) obs_notify_get_counts(from->notify, &out->notify);
   if (from->alerts != NULL) obs_alerts_get_counts(from->alerts, &out->alerts);
   obs_ready ready;

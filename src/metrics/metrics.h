@@ -17,6 +17,7 @@
 #include "bridge/bridge.h"
 #include "feed/feed.h"
 #include "fleet/edge.h"
+#include "fleet/leader.h"
 #include "fleet/worker.h"
 #include "learn/advice/advice.h"
 #include "learn/analyses/analyses.h"
@@ -61,6 +62,7 @@ typedef struct {
   obs_edge *edge;          /* NULL: nothing is forwarded */
   bool works;              /* partitions are folded: */
   obs_fleet_worker_counts worker;
+  obs_leader_counts leader;
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
   void *sockets_arg;
@@ -140,6 +142,7 @@ typedef struct {
   obs_notify_counts notify;
   obs_edge_counts edge;
   obs_fleet_worker_counts worker;
+  obs_leader_counts leader;
   uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];
   obs_metrics_process process;
   obs_alerts_counts alerts;

@@ -79,6 +79,8 @@ static void count_connections(void *arg, obs_stream_counts out[OBS_METRICS_SOCKE
 
 static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
   obs_fleet_worker_counts worker = {0};
+  obs_leader_counts leader;
+  obs_fleet_get_leader(d->fleet, &leader);
   bool works = obs_fleet_get_worker_counts(d->fleet, &worker);
   return (obs_metrics_sources){.version = OBSERVER_VERSION,
                                .data_dir = d->data_dir,
@@ -100,6 +102,7 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .edge = obs_fleet_edge(d->fleet),
                                .works = works,
                                .worker = worker,
+                               .leader = leader,
                                .access = d->access,
                                .sockets = count_connections,
                                .sockets_arg = d,
