@@ -39,7 +39,7 @@ class Leader(FleetTest):
     def wait_leader(self, *workers, seconds=60):
         return wait_until(lambda: next((w for w in workers if self.leads(w)), None), seconds, "one to lead")
 
-    def fail(self, edge, number, endpoint="/v1/chat", error="database is locked", count=6):
+    def break_at(self, edge, number, endpoint="/v1/chat", error="database is locked", count=6):
         """Failures of one kind, without op_ids."""
         ops = [{"endpoint": endpoint, "source": "mcp", "success": False, "error": error, "session_id": "s%d" % (number * 100 + n)}
                for n in range(count)]
@@ -88,8 +88,8 @@ class Leader(FleetTest):
         workers = [self.learner(servers, "worker%d" % n) for n in range(2)]
         leader = self.wait_leader(*workers)
         for n, edge in enumerate(edges):
-            self.fail(edge, n)
-            self.fail(edge, 10 + n, "/v1/pay", "card refused", 1)
+            self.break_at(edge, n)
+            self.break_at(edge, 10 + n, "/v1/pay", "card refused", 1)
         wait_until(lambda: self.recorded(leader) == 14, 30, "the leader to have read all")
         analyses = self.wait_learned(edges[0], "analyses", lambda rows: len(rows) >= 1)
         escalations = self.wait_learned(edges[1], "escalations", lambda rows: len(rows) >= 1)
@@ -100,7 +100,7 @@ class Leader(FleetTest):
         self.assertEqual(len(self.fired()), 1)
         self.assertEqual(sum(self.leads(w) for w in workers), 1)
         for edge in edges:
-            self.assertIn("in a fleet its leader, a worker, asks and tells others", edge.log())
+            self.assertIn("in a fleet its leader, a worker, asks and tells others", edge.stderr())
 
     def begin(self, count=2):
         """Edges with failures of a kind and an alert, workers, and the leader that has learned and told it."""
@@ -110,8 +110,8 @@ class Leader(FleetTest):
         self.wait_settled(*workers)
         leader = self.wait_leader(*workers)
         for n, edge in enumerate(edges):
-            self.fail(edge, n)
-            self.fail(edge, 10 + n, "/v1/pay", "card refused", 1)
+            self.break_at(edge, n)
+            self.break_at(edge, 10 + n, "/v1/pay", "card refused", 1)
         wait_until(lambda: self.recorded(leader) == 14, 30, "the leader to have read all")
         self.wait_learned(edges[1], "escalations", lambda rows: len(rows) == 1)
         wait_until(lambda: self.fired(), 30, "the alert")
@@ -137,8 +137,8 @@ class Leader(FleetTest):
         self.assertEqual((len(before["escalations"]), len(before["analyses"]) >= 1), (1, True))
         leader.kill()
         for n, edge in enumerate(edges):
-            self.fail(edge, 20 + n)
-            self.fail(edge, 30 + n, "/v1/pay", "card refused", 1)
+            self.break_at(edge, 20 + n)
+            self.break_at(edge, 30 + n, "/v1/pay", "card refused", 1)
         other, = (w for w in workers if w is not leader)
         self.wait_leader(other)
         wait_until(lambda: len(self.rows_of(other, "ops.jsonl")) == 28, 60, "the other one to have read the rest")
@@ -149,7 +149,7 @@ class Leader(FleetTest):
         for daemon in (other, *edges):
             daemon.restart()
         leader.start()
-        self.fail(edges[0], 40)
+        self.break_at(edges[0], 40)
         again = self.wait_leader(leader, other)
         wait_until(lambda: len(self.rows_of(again, "ops.jsonl")) == 34, 60, "what came then")
         self.wait_learned(edges[0], "escalations", lambda rows: len(rows) == 1)
@@ -164,12 +164,12 @@ class Leader(FleetTest):
         other, = (w for w in workers if w is not leader)
         self.wait_leader(other)
         for n, edge in enumerate(edges):
-            self.fail(edge, 20 + n)
-            self.fail(edge, 30 + n, "/v1/pay", "card refused", 1)
+            self.break_at(edge, 20 + n)
+            self.break_at(edge, 30 + n, "/v1/pay", "card refused", 1)
         wait_until(lambda: len(self.rows_of(other, "ops.jsonl")) == 28, 60, "the other one to have read the rest")
         leader.process.send_signal(signal.SIGCONT)
         wait_until(lambda: not self.leads(leader), 30, "the former one to notice")
-        self.fail(edges[1], 40)
+        self.break_at(edges[1], 40)
         now = wait_until(lambda: (w := [w for w in workers if self.leads(w)]) and len(w) == 1 and w[0], 60, "one to lead")
         wait_until(lambda: len(self.rows_of(now, "ops.jsonl")) == 34, 60, "what came then")
         self.wait_learned(edges[0], "escalations", lambda rows: len(rows) == 1)
@@ -182,8 +182,9 @@ class Leader(FleetTest):
         leader.stop()
         other, = (w for w in workers if w is not leader)
         self.wait_leader(other)
-        self.fail(edges[0], 20)
+        self.break_at(edges[0], 20)
         wait_until(lambda: len(self.rows_of(other, "ops.jsonl")) == 20, 60, "what came then")
+        self.wait_learned(edges[0], "escalations", lambda rows: len(rows) == 1)
         self.assertEqual(self.state(edges[0]), before)
         self.check_once(other, 20)
 
@@ -195,7 +196,7 @@ class Leader(FleetTest):
         other = self.learner(servers, "other")
         self.wait_settled(plain, other)
         self.assertIs(self.wait_leader(plain, other), other)
-        self.fail(edge, 0)
+        self.break_at(edge, 0)
         wait_until(lambda: self.recorded(other) == 6, 30, "the leader to have read all")
         self.assertFalse(os.path.exists(os.path.join(plain.data_dir, "leader")))
 
