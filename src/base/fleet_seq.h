@@ -17,6 +17,12 @@ static inline uint64_t obs_fleet_seq(uint32_t partition, uint64_t stream_seq, ui
          (uint64_t)row << OBS_FLEET_SEQ_PARTITION_BITS | partition;
 }
 
+static inline void obs_fleet_seq_split(uint64_t seq, uint32_t *partition, uint64_t *stream_seq, uint32_t *row) {
+  *partition = (uint32_t)(seq & ((1u << OBS_FLEET_SEQ_PARTITION_BITS) - 1));
+  *row = (uint32_t)(seq >> OBS_FLEET_SEQ_PARTITION_BITS) & ((1u << OBS_FLEET_SEQ_ROW_BITS) - 1);
+  *stream_seq = seq >> (OBS_FLEET_SEQ_ROW_BITS + OBS_FLEET_SEQ_PARTITION_BITS);
+}
+
 /* The text, in `room`. */
 obs_str obs_fleet_seq_text(uint64_t seq, char room[OBS_FLEET_SEQ_TEXT]);
 /* False: it is none. */

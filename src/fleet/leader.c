@@ -1,6 +1,7 @@
 #include "fleet/leader.h"
 
 #include "base/clock.h"
+#include "base/fleet_seq.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/pack.h"
@@ -36,6 +37,7 @@ enum {
   OP_ID = 16 + 1 + 20
 };
 #define SEQ_MAX ((uint64_t)INT64_MAX)
+#define ALL_ROWS UINT32_MAX
 static const char position_file[] = "position", magic[] = "OBSLPOS1";
 enum { MAGIC = sizeof magic - 1 };
 
@@ -92,7 +94,7 @@ struct obs_leader_reader {
   bool failed; /* something was not recorded */
   slot *slots;
 
-  _Atomic uint64_t ops, duplicates, rejected, holes, rewinds, passed_over, pending;
+  _Atomic uint64_t ops, duplicates, rejected, holes, rewinds, passed_over, fetched, pending;
   _Atomic uint32_t partitions;
 };
 
@@ -409,8 +411,8 @@ static void add_row(slot *s, uint32_t index, const obs_fleet_row *row, const cha
   if (op != NULL) set_times(op, row, now_ms);
 }
 
-/* The rows behind `taken` are on their way. False: they are not. */
-static bool submit_rows(obs_leader_reader *r, obs_fleet_batch_view *v, uint64_t taken) {
+/* The rows behind `taken` are on their way; or, unless it is ALL_ROWS, the one at that place. False: they are not. */
+static bool submit_rows(obs_leader_reader *r, obs_fleet_batch_view *v, uint64_t taken, uint32_t only) {
   slot *s = take_slot(r);
   obs_fleet_row row;
   int64_t now_ms = obs_clock_receipt_ms();
@@ -431,6 +433,7 @@ static bool submit_rows(obs_leader_reader *r, obs_fleet_batch_view *v, uint64_t 
   b->messages = 1;
   b->message_bytes = bytes;
   for (uint32_t i = 0; obs_fleet_batch_next(v, &row); i++) {
+    if (only != ALL_ROWS && i != only) continue;
     if (row.seq > taken)
       add_row(s, i, &row, s->rows.p + (row.line - from), v->edge, now_ms);
     else
@@ -477,7 +480,7 @@ static bool take_batch(obs_leader_reader *r, obs_fleet_batch_view *v) {
     return true;
   }
   uint64_t last = v->last;
-  if (!submit_rows(r, v, m->seq)) return false;
+  if (!submit_rows(r, v, m->seq, ALL_ROWS)) return false;
   m->seq = last;
   return true;
 }
@@ -587,6 +590,30 @@ bool obs_leader_reader_turn(obs_leader_reader *r) {
   return true;
 }
 
+bool obs_leader_reader_samples(const obs_leader_reader *r) {
+  return !reads_all(r);
+}
+
+bool obs_leader_reader_fetch(obs_leader_reader *r, uint64_t fleet_seq) {
+  uint32_t p, row;
+  uint64_t seq;
+  obs_buf message = {0};
+  obs_fleet_batch_view v;
+  char reason[OBS_FLEET_REASON_MAX];
+  bool ok = true;
+  obs_fleet_seq_split(fleet_seq, &p, &seq, &row);
+  if (p < r->chosen) return true;
+  bool read = obs_nats_stream_get(r->opts.nats, OBS_FLEET_STREAM, seq, &message, NULL) == OBSERVER_E_OK &&
+              obs_fleet_batch_read(obs_buf_view(&message).p, message.len, &v, reason) && v.p == p && row < v.rows;
+  if (read) ok = submit_rows(r, &v, 0, row);
+  if (read && ok) {
+    r->unsaved += message.len;
+    atomic_fetch_add(&r->fetched, 1);
+  }
+  obs_buf_fini(&message);
+  return ok;
+}
+
 /* ---- construction ---- */
 
 observer_err obs_leader_reader_open(const obs_leader_reader_opts *opts, obs_leader_reader **out, char *why) {
@@ -662,4 +689,5 @@ void obs_leader_reader_get_counts(obs_leader_reader *r, obs_leader_counts *out) 
   out->holes = atomic_load(&r->holes);
   out->rewinds = atomic_load(&r->rewinds);
   out->passed_over = atomic_load(&r->passed_over);
+  out->fetched = atomic_load(&r->fetched);
 }

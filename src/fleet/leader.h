@@ -11,7 +11,8 @@
  *   that is, else at the stream's first, and marks drop what was had. Made anew and accepted: it begins at the first.
  * Which: while the stream brings fewer than opts.most_ops a second, all partitions; else as many whole ones as fit, the
  *   lowest, each with a pull of its own: an op's partition is a hash of its session or task, so they are a fair sample,
- *   and retries stay together. The same when more comes than can be recorded. What is passed over stays so.
+ *   and retries stay together. The same when more comes than can be recorded. What is passed over stays so, but for
+ *   ops that somebody names (obs_leader_reader_fetch).
  *
  * File `position` in the directory: "OBSLPOS1", the stream, partitions, marks, XXH64; numbers as in base/pack.h.
  * Threads: one, but for obs_leader_done (any) and the counts (any).
@@ -49,6 +50,11 @@ void obs_leader_reader_reconnected(obs_leader_reader *r);
 /* Reads what there is, waits for it to be durable, and writes the position when that is due; waits at most some 200 ms
  * for messages. False: the position could not be written, or nothing can be recorded; logged. */
 bool obs_leader_reader_turn(obs_leader_reader *r);
+/* Whether it reads a part of the partitions. */
+bool obs_leader_reader_samples(const obs_leader_reader *r);
+/* Records the op with that seq of the fleet (base/fleet_seq.h), when it is of a partition that is not read. Between
+ * turns. False: nothing can be recorded now. */
+bool obs_leader_reader_fetch(obs_leader_reader *r, uint64_t fleet_seq);
 /* Writes the position now, when nothing is under way. */
 bool obs_leader_reader_save(obs_leader_reader *r);
 
@@ -58,6 +64,7 @@ typedef struct {
   uint64_t pending;                     /* messages of those that wait in the stream, as last known */
   uint64_t ops, duplicates, rejected;   /* rows */
   uint64_t holes, rewinds, passed_over; /* messages; times; times that reading of partitions began anew behind a gap */
+  uint64_t fetched;                     /* ops of partitions that are not read */
   uint64_t begun;                       /* times that it began to lead */
   uint64_t archives, archive_failures, archive_bytes, archive_sent_bytes, archive_age_ms;
 } obs_leader_counts;

@@ -364,6 +364,8 @@ static const obs_metric table[] = {
           "times that the leader began at an earlier message, because the stream had gone back"),
     PLAIN(NULL, "leader_passed_over_total", COUNTER, leader.passed_over,
           "times that the leader began to read a partition again behind what it had not read of it"),
+    PLAIN(NULL, "leader_fetched_ops_total", COUNTER, leader.fetched,
+          "ops of partitions that the leader does not read, which it fetched since they are of kinds that it had not seen"),
     PLAIN(NULL, "leader_archive_bytes", GAUGE, leader.archive_bytes, "size of the leader's directory in the bucket"),
     PLAIN(NULL, "leader_archive_sent_bytes_total", COUNTER, leader.archive_sent_bytes,
           "bytes of it that were sent, since they were not in the bucket yet"),

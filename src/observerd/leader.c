@@ -4,8 +4,10 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "base/vec.h"
 #include "fleet/archive.h"
 #include "fleet/ask.h"
+#include "fleet/query.h"
 #include "observerd/daemon.h"
 #include "observerd/internal.h"
 
@@ -33,6 +35,9 @@ enum {
   STOP_SAVES = 3,
   SEGMENTS = 3,
   CHECKPOINT_S = 10,
+  OTHERS_MS = 30000, /* between two looks for kinds that only partitions have which are not read */
+  OTHERS_KINDS = 256,
+  OTHERS_OPS = 3, /* of each */
   SOCKET_PATH_MAX = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1
 };
 #define SEGMENT_BYTES (UINT64_C(32) << 20)
@@ -54,7 +59,8 @@ struct obs_leader {
   obs_archive *archive;
   obs_daemon *daemon;
   obs_fleet_answerer *answerer;
-  uint64_t cycle_at, tick_at, answer_at;
+  obs_fleet_query *query; /* NULL: not needed yet */
+  uint64_t cycle_at, tick_at, answer_at, others_at;
   uint64_t archive_at, archive_from; /* when it is due, and before when it is not */
   uint64_t learned;                  /* hash of the files as they were archived */
   uint64_t next_at, yield_until;     /* not before then it is tried again; others go first until then */
@@ -315,6 +321,49 @@ static void tend_answers(obs_leader *l) {
     obs_log_warn("fleet", "leader: does not answer: %s", why[0] != '\0' ? why : observer_strerror(err));
 }
 
+/* ---- kinds that it cannot see ---- */
+
+typedef struct {
+  obs_clusters *own;
+  OBS_VEC(uint64_t) seqs;
+} other_kinds;
+
+static void ignore(void *arg, const obs_cluster_view *x) {
+  (void)arg;
+  (void)x;
+}
+
+static bool on_kind(void *arg, const obs_cluster_view *x) {
+  other_kinds *others = arg;
+  if (obs_clusters_one(others->own, x->id, obs_clock_receipt_ms(), ignore, NULL)) return true;
+  for (uint32_t i = 0; i < x->nsamples && i < OTHERS_OPS; i++) {
+    uint64_t *seq = OBS_VEC_PUSH(&others->seqs);
+    if (seq != NULL) *seq = x->samples[i];
+  }
+  return true;
+}
+
+/* Where it reads a part, the workers know kinds of failures that it does not: some of their ops are fetched. */
+static void fetch_other_kinds(obs_leader *l) {
+  const obs_clusters_filter newest = {
+      .state = -1, .since_ms = INT64_MIN, .order = OBS_CLUSTERS_BY_FIRST_SEEN, .page = {.limit = OTHERS_KINDS}};
+  char error[256] = "";
+  obs_page_end page_end;
+  obs_merge *fleet = NULL;
+  other_kinds others = {.own = l->daemon->clusters};
+  l->others_at = obs_clock_mono_ms() + OTHERS_MS;
+  observer_err err = l->query != NULL ? OBSERVER_E_OK : obs_fleet_query_open(l->nats, l->opts.partitions, &l->query);
+  if (err == OBSERVER_E_OK) err = obs_fleet_query_ask(l->query, 1, &fleet, error, sizeof error);
+  if (err == OBSERVER_E_OK)
+    err = obs_clusters_each(obs_merge_clusters(fleet), &newest, obs_clock_receipt_ms(), on_kind, &others, &page_end);
+  if (err != OBSERVER_E_OK)
+    obs_log_debug("fleet", "leader: other kinds are not known: %s", error[0] != '\0' ? error : observer_strerror(err));
+  for (uint32_t i = 0; i < others.seqs.n && goes_on(l) && obs_leader_reader_fetch(l->reader, others.seqs.at[i]); i++)
+    continue;
+  OBS_VEC_FINI(&others.seqs);
+  obs_merge_close(fleet);
+}
+
 /* ---- the end ---- */
 
 /* Nothing leaves any more, and who waits for that is told. */
@@ -346,6 +395,8 @@ static void end(obs_leader *l, bool gives) {
   l->counts.pending = 0;
   pthread_mutex_unlock(&l->lock);
   obs_leader_reader_close(reader);
+  obs_fleet_query_close(l->query);
+  l->query = NULL;
   obs_archive_close(l->archive);
   obs_nats_kv_close(l->leases);
   obs_nats_kv_close(l->chunks);
@@ -384,6 +435,7 @@ static void begin(obs_leader *l) {
   l->tick_at = now_ms;
   l->archive_at = l->archive_from = now_ms;
   l->answer_at = 0;
+  l->others_at = now_ms;
   l->learned = l->fed = 0;
   obs_log_info("fleet", "leader: begins, with %s", obs_archive_was_here(l->archive) ? "what is on this disk" : "the archive");
 }
@@ -403,6 +455,7 @@ static void lead(obs_leader *l) {
     l->cycle_at = now_ms + l->config.cycle_ms;
     obs_daemon_cycle(l->daemon);
   }
+  if (leads && ok && obs_leader_reader_samples(l->reader) && now_ms >= l->others_at) fetch_other_kinds(l);
   leads = leads && archive_when_due(l, ticks);
   if (leads && ok) return;
   if (l->superseded)

@@ -232,6 +232,19 @@ class Leader(FleetTest):
         self.record(edge, 2000)
         wait_until(lambda: self.recorded(leader) > count, 30, "what it reads")
         self.assertEqual(self.metric(leader, "leader_holes_total"), 0)
+        # Kinds that it does not see: the workers tell of them.
+        kinds = ["connection refused", "database is locked by another writer", "no such model", "quota exceeded for this project today",
+                 "unexpected end of JSON input", "certificate has expired", "out of memory", "permission denied: cannot write there"]
+        with edge.req() as req:
+            ops = [{"endpoint": "/v1/rooms", "source": "mcp", "success": False, "error": kind, "session_id": "room-%d" % n}
+                   for n, kind in enumerate(kinds)]
+            self.assertEqual(req.request(ops)["accepted"], len(ops))
+
+        def seen():
+            self.record(edge, 500)  # so that it goes on reading a part
+            return set(kinds) <= {row.get("error") for row in self.rows_of(leader, "ops.jsonl")}
+        wait_until(seen, 90, "the leader to have all kinds")
+        self.assertGreater(self.metric(leader, "leader_fetched_ops_total"), 0)
 
 
 if __name__ == "__main__":
