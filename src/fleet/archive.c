@@ -272,7 +272,8 @@ static void sweep_chunks(obs_archive *a) {
 
 static bool is_archived(const char *name, const struct stat *st) {
   size_t n = strlen(name);
-  return S_ISREG(st->st_mode) && is_name((obs_str){name, (uint32_t)n, 0}) && !(n > 4 && strcmp(name + n - 4, ".new") == 0);
+  return S_ISREG(st->st_mode) && is_name((obs_str){name, (uint32_t)n, 0}) &&
+         !(n > 4 && strcmp(name + n - 4, ".new") == 0);
 }
 
 /* Removes the directory and the files in it. */
@@ -288,7 +289,8 @@ static void remove_dir(const char *path) {
 
 static observer_err fail_disk(const char *path, const char *name, char *why) {
   observer_err err = obs_file_err(errno);
-  (void)snprintf(why, OBS_NATS_WHY_MAX, "%.160s%s%.40s: %.40s", path, name[0] != '\0' ? "/" : "", name, strerror(errno));
+  (void)snprintf(why, OBS_NATS_WHY_MAX, "%.160s%s%.40s: %.40s", path, name[0] != '\0' ? "/" : "", name,
+                 strerror(errno));
   return err != OBSERVER_E_OK ? err : OBSERVER_E_IO;
 }
 
@@ -384,7 +386,8 @@ static observer_err restore(obs_archive *a, char *why) {
 
 /* ---- claiming and writing ---- */
 
-/* Whether it is refused because of an own write whose answer was lost: then it is to be tried again, at that revision. */
+/* Whether it is refused because of an own write whose answer was lost: then it is to be tried again, at that revision.
+ */
 static observer_err see_own(obs_archive *a, char *why) {
   manifest own = {.worker = 0};
   obs_buf text = {0};

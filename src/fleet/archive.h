@@ -1,7 +1,7 @@
 /* The archive: a directory that wanders with the fleet's leader, kept in the bucket of checkpoints.
  *
- * The value of the key `leader` in OBSERVER_LEASES is its manifest: who leads, and each file with its chunks. Who begins
- * to lead restores the directory, unless the one on its disk is a later state of the same, and claims the key by
+ * The value of the key `leader` in OBSERVER_LEASES is its manifest: who leads, and each file with its chunks. Who
+ * begins to lead restores the directory, unless the one on its disk is a later state of the same, and claims the key by
  * compare-and-set at the revision that it has read; each later write is one at the revision that it knows. So of two
  * leaders one writes, and the other one is refused (LOCKED) and has to stop.
  *
@@ -10,12 +10,12 @@
  *   OBSERVER_CHECKPOINTS: leader.<run>.<number>, OBS_ARCHIVE_CHUNK bytes at most
  *
  * A chunk whose bytes are in the manifest before is not sent again, wherever in which file it is; a key is never used
- * for other bytes, so that a leader which goes on by mistake removes nothing of another one's. Not archived: locks, what
- * is of the machine (`redact.key`, sockets, directories) and files that are about to be renamed (`*.new`).
- * In the directory, `lineage` says of which runs' state it is.
+ * for other bytes, so that a leader which goes on by mistake removes nothing of another one's. Not archived: locks,
+ * what is of the machine (`redact.key`, sockets, directories) and files that are about to be renamed (`*.new`). In the
+ * directory, `lineage` says of which runs' state it is.
  *
- * Threads: one. Memory: the manifest, at most OBS_ARCHIVE_MANIFEST bytes, and a chunk. Failure: errors of the bucket are
- * those of nats/jetstream.h; IO: the disk. */
+ * Threads: one. Memory: the manifest, at most OBS_ARCHIVE_MANIFEST bytes, and a chunk. Failure: errors of the bucket
+ * are those of nats/jetstream.h; IO: the disk. */
 #ifndef OBS_FLEET_ARCHIVE_H
 #define OBS_FLEET_ARCHIVE_H
 

@@ -29,8 +29,8 @@ obs_checkpoint_agreement obs_checkpoint_agrees(obs_nats *nats, const char *strea
   observer_err err = obs_nats_stream_get(nats, stream, seq, &message, NULL);
   obs_checkpoint_agreement agrees = OBS_CHECKPOINT_UNKNOWN;
   if (err == OBSERVER_E_OK)
-    agrees = obs_checkpoint_tail(obs_buf_view(&message).p, message.len) == tail ? OBS_CHECKPOINT_SAME
-                                                                                : OBS_CHECKPOINT_OTHER;
+    agrees =
+        obs_checkpoint_tail(obs_buf_view(&message).p, message.len) == tail ? OBS_CHECKPOINT_SAME : OBS_CHECKPOINT_OTHER;
   else if (err == OBSERVER_E_NOTFOUND && obs_nats_stream_look(nats, stream, &is, NULL) == OBSERVER_E_OK)
     agrees = is.last_seq < seq ? OBS_CHECKPOINT_OTHER : OBS_CHECKPOINT_SAME;
   obs_buf_fini(&message);

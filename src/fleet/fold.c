@@ -148,8 +148,9 @@ static bool load(obs_fleet_part *x) {
       obs_partition_close(fold);
       break;
     }
-    if (is == OBS_CHECKPOINT_SAME && (mark.stream_seq == 0 ||
-                       obs_partition_load(fold, bytes.p, bytes.len, obs_clock_wall_ms(), reason) == OBSERVER_E_OK)) {
+    if (is == OBS_CHECKPOINT_SAME &&
+        (mark.stream_seq == 0 ||
+         obs_partition_load(fold, bytes.p, bytes.len, obs_clock_wall_ms(), reason) == OBSERVER_E_OK)) {
       begin_with(x, fold, &mark, last_seq);
       loaded = true;
     } else if (known) {

@@ -68,17 +68,17 @@ struct obs_leader_reader {
   uint64_t *seqs;     /* of each partition, the last message that was read */
   uint64_t through;   /* all messages up to this one were read, of whichever partition */
   OBS_VEC(mark) marks;
-  obs_map index;       /* of them */
-  place tails[TAILS];  /* the newest last */
+  obs_map index;      /* of them */
+  place tails[TAILS]; /* the newest last */
   uint32_t ntails;
-  uint64_t tail_ms;    /* when the newest but one was the newest */
+  uint64_t tail_ms; /* when the newest but one was the newest */
 
   /* Reading. */
-  uint32_t chosen;         /* the lowest partitions that are read */
-  obs_nats_pull *all;      /* of all partitions; NULL: not open */
-  obs_nats_pull **pulls;   /* of each of the chosen ones */
-  uint64_t *waiting;       /* messages of each that wait; [0] of all */
-  place last;              /* the message that was read last */
+  uint32_t chosen;       /* the lowest partitions that are read */
+  obs_nats_pull *all;    /* of all partitions; NULL: not open */
+  obs_nats_pull **pulls; /* of each of the chosen ones */
+  uint64_t *waiting;     /* messages of each that wait; [0] of all */
+  place last;            /* the message that was read last */
   uint64_t unsaved, saved_ms;
   uint64_t checked_ms, checked_epoch;
   uint64_t asked_edge, asked_ms;
@@ -270,7 +270,8 @@ static void begin_at(obs_leader_reader *r, uint64_t seq) {
 
 /* Another stream, which was accepted: what its edges publish again is known by the marks. */
 static void begin_anew(obs_leader_reader *r, int64_t created_ns) {
-  if (r->created_ns != 0) obs_log_warn("fleet", "leader: the stream was made anew, and is read from its first message on");
+  if (r->created_ns != 0)
+    obs_log_warn("fleet", "leader: the stream was made anew, and is read from its first message on");
   begin_at(r, 0);
   r->ntails = 0;
   r->last = (place){0, 0};
@@ -322,7 +323,7 @@ static uint32_t partitions_for(obs_leader_reader *r, double rate) {
     r->behind = 0;
     return fit < now * 3 / 4 ? fit : now * 3 / 4 > 0 ? now * 3 / 4 : 1;
   }
-  if (fit < now) return fit;
+  if (fit < now && ops * now / n > most * 1.1) return fit;
   /* More only with some room, and when it has caught up. */
   bool room = fit >= now + now / 4 + 1 && behind_s < BEHIND_S / 4.0 && (fit < n || ops < most * 0.8);
   return room ? fit : now;
@@ -583,8 +584,8 @@ bool obs_leader_reader_turn(obs_leader_reader *r) {
   if (!wait_below(r, 1)) return go_back(r);
   atomic_store(&r->pending, count_pending(r));
   atomic_store(&r->partitions, r->chosen);
-  bool due = r->unsaved > 0 && (r->unsaved >= OBS_LEADER_UNSAVED_BYTES / 2 ||
-                                obs_clock_mono_ms() - r->saved_ms >= SAVE_MS);
+  bool due =
+      r->unsaved > 0 && (r->unsaved >= OBS_LEADER_UNSAVED_BYTES / 2 || obs_clock_mono_ms() - r->saved_ms >= SAVE_MS);
   if (due && !obs_leader_reader_save(r)) return false;
   if (!fetched) nap(r);
   return true;
@@ -683,11 +684,11 @@ void obs_leader_reader_reconnected(obs_leader_reader *r) {
 void obs_leader_reader_get_counts(obs_leader_reader *r, obs_leader_counts *out) {
   out->partitions = atomic_load(&r->partitions);
   out->pending = atomic_load(&r->pending);
-  out->ops = atomic_load(&r->ops);
-  out->duplicates = atomic_load(&r->duplicates);
-  out->rejected = atomic_load(&r->rejected);
-  out->holes = atomic_load(&r->holes);
-  out->rewinds = atomic_load(&r->rewinds);
-  out->passed_over = atomic_load(&r->passed_over);
-  out->fetched = atomic_load(&r->fetched);
+  out->ops += atomic_load(&r->ops);
+  out->duplicates += atomic_load(&r->duplicates);
+  out->rejected += atomic_load(&r->rejected);
+  out->holes += atomic_load(&r->holes);
+  out->rewinds += atomic_load(&r->rewinds);
+  out->passed_over += atomic_load(&r->passed_over);
+  out->fetched += atomic_load(&r->fetched);
 }

@@ -1,18 +1,17 @@
 /* What the fleet's leader reads: rows of the stream, each once, for a pipeline of its own.
  *
  * In:  messages of the stream (batch.h) of all partitions, in the stream's order.
- * Out: batches of ops, as intake makes them, through opts.submit: with the receipt and the skew that the edge has noted,
- *   and the op_id `<edge>:<seq>` where the producer gave none.
- * Once: of each edge and partition the seq of its last row is kept (its mark), as partition.h does; what begins behind a
- *   mark is a hole, which the edge fills when it is asked. The position (the marks, and how far the stream was read) is
- *   written when the rows are durable, with at most OBS_LEADER_UNSAVED_BYTES of them behind it: those are read again
- *   after a kill, and the pipeline's own window of op_ids drops them.
- * The stream goes back: its last message that was read is not the same any more; then reading begins at an earlier one
- *   that is, else at the stream's first, and marks drop what was had. Made anew and accepted: it begins at the first.
- * Which: while the stream brings fewer than opts.most_ops a second, all partitions; else as many whole ones as fit, the
- *   lowest, each with a pull of its own: an op's partition is a hash of its session or task, so they are a fair sample,
- *   and retries stay together. The same when more comes than can be recorded. What is passed over stays so, but for
- *   ops that somebody names (obs_leader_reader_fetch).
+ * Out: batches of ops, as intake makes them, through opts.submit: with the receipt and the skew that the edge has
+ * noted, and the op_id `<edge>:<seq>` where the producer gave none. Once: of each edge and partition the seq of its
+ * last row is kept (its mark), as partition.h does; what begins behind a mark is a hole, which the edge fills when it
+ * is asked. The position (the marks, and how far the stream was read) is written when the rows are durable, with at
+ * most OBS_LEADER_UNSAVED_BYTES of them behind it: those are read again after a kill, and the pipeline's own window of
+ * op_ids drops them. The stream goes back: its last message that was read is not the same any more; then reading begins
+ * at an earlier one that is, else at the stream's first, and marks drop what was had. Made anew and accepted: it begins
+ * at the first. Which: while the stream brings fewer than opts.most_ops a second, all partitions; else as many whole
+ * ones as fit, the lowest, each with a pull of its own: an op's partition is a hash of its session or task, so they are
+ * a fair sample, and retries stay together. The same when more comes than can be recorded. What is passed over stays
+ * so, but for ops that somebody names (obs_leader_reader_fetch).
  *
  * File `position` in the directory: "OBSLPOS1", the stream, partitions, marks, XXH64; numbers as in base/pack.h.
  * Threads: one, but for obs_leader_done (any) and the counts (any).
@@ -68,7 +67,7 @@ typedef struct {
   uint64_t begun;                       /* times that it began to lead */
   uint64_t archives, archive_failures, archive_bytes, archive_sent_bytes, archive_age_ms;
 } obs_leader_counts;
-/* Adds those of the reader. */
+/* Those of the reader: totals are added. */
 void obs_leader_reader_get_counts(obs_leader_reader *r, obs_leader_counts *out);
 
 #endif

@@ -236,8 +236,9 @@ static const obs_option rows[] = {
      .help = "take the stream that is there now for the fleet's, where it was deleted and made anew: without it "
              "workers fold nothing of it"},
     {"lead", .meta = "YES|NO", .type = OBS_OPTION_CHOICE, .initial = "yes", .choices = "yes no", IN("cluster", lead),
-     .help = "whether this worker may lead the fleet: one of them does, which learns from all ops, asks models and tells "
-             "receivers, once for all"},
+     .help =
+         "whether this worker may lead the fleet: one of them does, which learns from all ops, asks models and tells "
+         "receivers, once for all"},
     {"leader-ops", NUMBER("N", 1, 100000000), .initial = "50000", IN("cluster", leader_ops),
      .help = "ops a second of the whole fleet up to which its leader reads all; of more it reads as many whole "
              "partitions as fit, which are a fair sample"},
@@ -351,7 +352,7 @@ static bool check_patterns(const obs_config *c, obs_buf *error) {
   return err == OBSERVER_E_OK;
 }
 
-/* What is configured and is the leader's to use. */
+/* What is configured and is the leader's to use; or an edge's. */
 static void note_untold(obs_config *c) {
   const struct {
     const char *name;
@@ -361,6 +362,9 @@ static void note_untold(obs_config *c) {
              {"gateway-url", c->gateway_url != NULL},
              {"the receivers of rules", c->rules != NULL}};
   bool any = false;
+  if (c->corrections_path != NULL && c->jetstream.n > 0 && c->forward.n == 0)
+    obs_buf_puts(&c->notes,
+                 "overseer-corrections-path: the fleet learns of corrections that an edge reads, not a worker\n");
   if (obs_config_tells(c) || c->leads) return;
   for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
     if (all[i].given) obs_buf_printf(&c->notes, "%s%s", any ? ", " : "", all[i].name);

@@ -55,10 +55,10 @@ typedef struct {
   obs_log_format format;
   obs_redact_kinds redact_kinds;
   obs_config_llm llm;
-  bool leads; /* in its turn */
-  const char *llm_url; /* one of the URLs above; NULL: NONE */
-  struct obs_leader *leader; /* it is the leader's pipeline, the second one of its process, which asks it before it tells
-                              * others something; NULL: it is not */
+  bool leads;                /* in its turn */
+  const char *llm_url;       /* one of the URLs above; NULL: NONE */
+  struct obs_leader *leader; /* it is the leader's pipeline, the second one of its process, which asks it before it
+                              * tells others something; NULL: it is not */
 } obs_config;
 
 /* Whether it asks models and teams, and tells receivers and the gateway: in a fleet the leader alone does. */

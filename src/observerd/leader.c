@@ -24,7 +24,7 @@
 #include <xxhash.h>
 
 enum {
-  IDLE_MS = 500,    /* between two looks at whether it leads */
+  IDLE_MS = 500, /* between two looks at whether it leads */
   TICK_MS = 1000,
   AGAIN_MS = 5000,  /* until what could not start is tried again */
   YIELD_MS = 60000, /* so long others have the first turn then */
@@ -33,6 +33,7 @@ enum {
   ARCHIVE_AGAIN_MS = 1000,
   ARCHIVE_SHARE = 10, /* archiving takes at most so small a part of the time */
   STOP_SAVES = 3,
+  GIVE_MS = 30000, /* so long one that is alive may take to give it up */
   SEGMENTS = 3,
   CHECKPOINT_S = 10,
   OTHERS_MS = 30000, /* between two looks for kinds that only partitions have which are not read */
@@ -62,6 +63,7 @@ struct obs_leader {
   obs_fleet_query *query; /* NULL: not needed yet */
   uint64_t cycle_at, tick_at, answer_at, others_at;
   uint64_t archive_at, archive_from; /* when it is due, and before when it is not */
+  uint64_t waits_from;               /* since when another one has not given it up; 0: it does not wait */
   uint64_t learned;                  /* hash of the files as they were archived */
   uint64_t next_at, yield_until;     /* not before then it is tried again; others go first until then */
   uint64_t fed;                      /* bytes since the last checkpoint was asked for */
@@ -70,7 +72,8 @@ struct obs_leader {
   pthread_mutex_t lock; /* of what follows */
   pthread_cond_t changed;
   obs_leader_reader *reader; /* NULL: it does not lead */
-  bool leads;                /* what is begun may leave */
+  bool leads;                /* what is begun may leave, */
+  bool archives;             /* and waits until that is archived; not while the pipeline starts */
   uint64_t asked, archived;  /* numbers of requests to archive */
   obs_leader_counts counts;  /* but for those of the reader */
   uint64_t archived_ms;      /* monotonic; 0: not yet */
@@ -108,7 +111,7 @@ bool obs_leader_admit(void *leader, bool once) {
   if (!obs_fleet_worker_leads(l->opts.worker)) return false;
   pthread_mutex_lock(&l->lock);
   uint64_t number = once ? ++l->asked : 0;
-  while (l->leads && l->archived < number) obs_thread_cond_wait_ms(&l->changed, &l->lock, IDLE_MS);
+  while (l->leads && l->archives && l->archived < number) obs_thread_cond_wait_ms(&l->changed, &l->lock, IDLE_MS);
   bool leads = l->leads;
   pthread_mutex_unlock(&l->lock);
   return leads && obs_fleet_worker_leads(l->opts.worker);
@@ -261,7 +264,10 @@ static observer_err take(obs_leader *l, char *why) {
   if (err != OBSERVER_E_OK) return err;
   err = obs_archive_look(l->archive, &holder, why);
   if (err != OBSERVER_E_OK && err != OBSERVER_E_NOTFOUND) return err;
-  if (holder.run != 0 && holder.run != l->run && obs_fleet_worker_is_run_alive(l->opts.worker, holder.run)) {
+  uint64_t now_ms = obs_clock_mono_ms();
+  bool held = holder.run != 0 && holder.run != l->run && obs_fleet_worker_is_run_alive(l->opts.worker, holder.run);
+  if (!held || l->waits_from == 0) l->waits_from = held ? now_ms : 0;
+  if (held && now_ms - l->waits_from < GIVE_MS) {
     (void)snprintf(why, OBS_NATS_WHY_MAX, "worker %016" PRIx64 " has not given it up yet", holder.worker);
     return OBSERVER_E_LOCKED;
   }
@@ -369,17 +375,17 @@ static void fetch_other_kinds(obs_leader *l) {
 /* Nothing leaves any more, and who waits for that is told. */
 static void end_leading(obs_leader *l) {
   pthread_mutex_lock(&l->lock);
-  l->leads = false;
+  l->leads = l->archives = false;
   pthread_cond_broadcast(&l->changed);
   pthread_mutex_unlock(&l->lock);
 }
 
-/* `gives`: with a last archive, for who leads next. */
+/* `gives`: with a last archive, for who leads next. Where the position cannot be written, that one reads more again. */
 static void end(obs_leader *l, bool gives) {
   end_leading(l);
   obs_fleet_answerer_close(l->answerer);
   l->answerer = NULL;
-  if (l->reader != NULL && gives) gives = obs_leader_reader_save(l->reader);
+  if (l->reader != NULL && gives) (void)obs_leader_reader_save(l->reader);
   obs_daemon_stop(l->daemon); /* what is under way comes back */
   l->daemon = NULL;
   for (int i = 0; gives && i < STOP_SAVES && !l->superseded; i++) {
@@ -430,6 +436,10 @@ static void begin(obs_leader *l) {
     return;
   }
   hinder(l, "");
+  pthread_mutex_lock(&l->lock);
+  l->archives = true;
+  pthread_mutex_unlock(&l->lock);
+  l->waits_from = 0;
   uint64_t now_ms = obs_clock_mono_ms();
   l->cycle_at = now_ms + l->config.cycle_ms;
   l->tick_at = now_ms;
@@ -437,7 +447,8 @@ static void begin(obs_leader *l) {
   l->answer_at = 0;
   l->others_at = now_ms;
   l->learned = l->fed = 0;
-  obs_log_info("fleet", "leader: begins, with %s", obs_archive_was_here(l->archive) ? "what is on this disk" : "the archive");
+  obs_log_info("fleet", "leader: begins, with %s",
+               obs_archive_was_here(l->archive) ? "what is on this disk" : "the archive");
 }
 
 /* ---- the thread ---- */

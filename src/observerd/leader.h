@@ -1,18 +1,20 @@
 /* The leader of a fleet (proto/fleet.md): where the worker's turn comes (fleet/worker.h), a second pipeline in this
- * process, which learns from what all edges record, and alone asks models and teams and tells receivers and the gateway.
+ * process, which learns from what all edges record, and alone asks models and teams and tells receivers and the
+ * gateway.
  *
- * It is a daemon (daemon.h) of a configuration that is derived from the process's own: its directory is DATA_DIR/leader,
- * it has no bus and no feed, and HTTP on the Unix socket DATA_DIR/leader.sock alone, over which it answers for
- * observer.ask.leader (fleet/ask.h). What it records comes from the stream (fleet/leader.h). Its directory is archived
- * in the bucket (fleet/archive.h): when something was learned, before a question that is asked once or a message leaves,
- * each minute, and when it is given up. Who leads next goes on with that.
+ * It is a daemon (daemon.h) of a configuration that is derived from the process's own: its directory is
+ * DATA_DIR/leader, it has no bus and no feed, and HTTP on the Unix socket DATA_DIR/leader.sock alone, over which it
+ * answers for observer.ask.leader (fleet/ask.h). What it records comes from the stream (fleet/leader.h). Its directory
+ * is archived in the bucket (fleet/archive.h): when something was learned, before a question that is asked once or a
+ * message leaves, each minute, and when it is given up. Who leads next goes on with that.
  *
- * Whoever does not lead any more, for whatever reason, sends nothing: before each call and message it is asked whether it
- * does (obs_leader_admit), and its archive is refused.
+ * Whoever does not lead any more, for whatever reason, sends nothing: before each call and message it is asked whether
+ * it does (obs_leader_admit), and its archive is refused.
  *
  * Threads: `obs:leader` opens, feeds, archives and stops the pipeline; obs_leader_admit on those of the pipeline that
  *   tell others. Memory: that of a second daemon while it leads.
- * Failure: a pipeline that cannot start is tried again, by another worker first where there is one; /readyz says why. */
+ * Failure: a pipeline that cannot start is tried again, by another worker first where there is one; /readyz says why.
+ */
 #ifndef OBS_OBSERVERD_LEADER_H
 #define OBS_OBSERVERD_LEADER_H
 

@@ -32,9 +32,10 @@ static observer_err open_access(obs_daemon *d, const obs_config *o, char *error,
   obs_access_counts counts;
   if (d->data_dir != NULL && asprintf(&audit_path, "%s/audit.jsonl", d->data_dir) < 0) return OBSERVER_E_NOMEM;
   observer_err err = obs_listeners_open_access(o, audit_path, &d->access, error, size);
-  if (err == OBSERVER_E_OK && o->keys == NULL) {
+  bool told = err == OBSERVER_E_OK && o->leader == NULL; /* the leader's one socket is its own */
+  if (told && o->keys == NULL) {
     obs_log_info("observerd", "access: open, there is no key file");
-  } else if (err == OBSERVER_E_OK) {
+  } else if (told) {
     obs_access_get_counts(d->access, &counts);
     obs_log_info("observerd", "access: %u keys in %s, audit file %s", counts.keys, o->keys,
                  audit_path != NULL ? audit_path : "none (ephemeral)");
