@@ -107,7 +107,7 @@ static observer_err open_redaction(obs_daemon *d, const obs_config *o, char *err
       obs_redact_open(o->redact_kinds, (const char *const *)patterns->items, patterns->n, key, &d->redact, error, size);
   explicit_bzero(key, sizeof(key));
   if (err != OBSERVER_E_OK) return err;
-  if (made) warn_of_new_key(d, name);
+  if (made && o->leader == NULL) warn_of_new_key(d, name); /* each worker has one */
   if (d->journal != NULL) obs_journal_set_redact(d->journal, d->redact);
   if (o->leader == NULL) obs_log_set_filter(redact_log, d->redact);
   log_redaction(d);
