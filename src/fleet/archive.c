@@ -522,7 +522,7 @@ static observer_err add_file(obs_archive *a, int dir_fd, const char *name, manif
   f->ctime = st.st_ctim;
   const file *same = find_unchanged(&a->now, name, &st);
   if (same != NULL && OBS_VEC_RESERVE(&f->chunks, same->chunks.n + 1)) {
-    memcpy(f->chunks.at, same->chunks.at, same->chunks.n * sizeof *f->chunks.at);
+    if (same->chunks.n > 0) memcpy(f->chunks.at, same->chunks.at, same->chunks.n * sizeof *f->chunks.at);
     f->chunks.n = same->chunks.n;
     f->bytes = same->bytes;
   } else
