@@ -307,6 +307,10 @@ static observer_err write_lease(obs_fleet_part *x, const obs_lease_value *value,
   uint64_t expected = obs_lease_revision(w->lease, x->p), revision = 0;
   pthread_mutex_unlock(&w->lock);
   observer_err err = !held ? OBSERVER_E_LOCKED : text.oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
+  if (err == OBSERVER_E_OK && expected == 0) {
+    (void)snprintf(why, OBS_NATS_WHY_MAX, "the leases are being read again");
+    err = OBSERVER_E_NET;
+  }
   if (err == OBSERVER_E_OK) err = obs_nats_kv_update(w->leases, key, text.p, text.len, expected, &revision, why);
   pthread_mutex_lock(&w->lock);
   if (err == OBSERVER_E_OK && gives)
@@ -315,6 +319,7 @@ static observer_err write_lease(obs_fleet_part *x, const obs_lease_value *value,
     obs_lease_kept(w->lease, x->p, revision);
   else if (err == OBSERVER_E_LOCKED && obs_lease_revision(w->lease, x->p) == expected)
     obs_lease_lost(w->lease, x->p);
+  if (err == OBSERVER_E_LOCKED && held) atomic_store(&w->reread, true); /* perhaps the bucket has gone back */
   pthread_mutex_unlock(&w->lock);
   obs_buf_fini(&text);
   return err;

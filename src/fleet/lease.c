@@ -35,9 +35,10 @@ struct obs_lease {
   OBS_VEC(member) members;   /* of the turn */
   uint32_t *member_of;       /* of the turn: by place in peers, UINT32_MAX: none */
   uint32_t member_of_cap;
-  bool takes, leads, superseded;
+  bool takes, leads, superseded, rereading;
   bool unproved; /* behind a gap: others may have taken over what it holds, until it has seen what was written */
   uint64_t beat_ms, beat_revision; /* of the last heartbeat; beat_ms 0: none yet */
+  uint64_t former_revision;        /* while the bucket is read again: of the last heartbeat before */
   uint64_t proof_ms;               /* when the last heartbeat that has come back was begun; 0: none has */
   uint64_t base_ms;                /* since when proofs have come without a gap */
   uint64_t alive_hash, changed_ms, unrest_ms;
@@ -114,14 +115,27 @@ static void begin_proofs(obs_lease *l) {
   l->base_ms = l->beat_ms;
 }
 
+/* All keys have come: those that did not are not there. */
+static void end_reread(obs_lease *l) {
+  for (uint32_t i = 0; i < l->opts.partitions; i++) {
+    partition *p = &l->partitions[i];
+    if (p->revision != 0) continue;
+    end(p, &l->lost);
+    p->run = 0;
+  }
+  l->rereading = false;
+}
+
 /* Its own heartbeat has come back, and with it all that was written before. */
 static void see_self(obs_lease *l, uint64_t run, uint64_t revision) {
+  uint64_t known = l->beat_revision != 0 ? l->beat_revision : l->former_revision;
   if (run != l->opts.run) {
-    if (l->beat_ms != 0 && revision > l->beat_revision) l->superseded = true;
+    if (l->beat_ms != 0 && revision > known) l->superseded = true;
   } else if (revision == l->beat_revision) {
     if (l->proof_ms == 0 || l->beat_ms - l->proof_ms >= OBS_LEASE_HOLD_MS) begin_proofs(l);
     l->proof_ms = l->beat_ms;
     l->unproved = false;
+    if (l->rereading) end_reread(l);
   }
   if (revision > l->beat_revision) l->beat_revision = revision; /* a write whose answer was lost, or an earlier run */
 }
@@ -136,7 +150,7 @@ observer_err obs_lease_see_worker(obs_lease *l, uint64_t now_ms, uint64_t worker
   observer_err err = obs_map_get(&l->by_worker, worker, &at) ? OBSERVER_E_OK : add_peer(l, worker, &at);
   if (err != OBSERVER_E_OK) return err;
   peer *w = &l->peers.at[at];
-  if (revision <= w->revision) return OBSERVER_E_OK;
+  if (revision == w->revision || (revision < w->revision && !l->rereading)) return OBSERVER_E_OK;
   if (w->run != run) {
     obs_map_remove(&l->by_run, w->run);
     if (!obs_map_put(&l->by_run, run, at)) return OBSERVER_E_NOMEM;
@@ -165,13 +179,26 @@ void obs_lease_forget(obs_lease *l) {
   l->peers.n = 0;
   obs_map_clear(&l->by_worker);
   obs_map_clear(&l->by_run);
-  l->beat_ms = l->beat_revision = l->proof_ms = 0;
+  l->beat_ms = l->beat_revision = l->former_revision = l->proof_ms = 0;
+  l->rereading = false;
+}
+
+void obs_lease_reread(obs_lease *l) {
+  for (uint32_t i = 0; i < l->opts.partitions; i++) l->partitions[i].revision = 0;
+  if (l->beat_revision != 0) l->former_revision = l->beat_revision;
+  l->beat_revision = 0;
+  l->rereading = true;
+}
+
+bool obs_lease_is_rereading(const obs_lease *l) {
+  return l->rereading;
 }
 
 /* ---- this worker ---- */
 
 bool obs_lease_is_due(const obs_lease *l, uint64_t now_ms) {
-  return !l->superseded && (l->beat_ms == 0 || now_ms - l->beat_ms >= OBS_LEASE_BEAT_MS);
+  uint64_t pause_ms = l->rereading ? OBS_LEASE_REREAD_MS : OBS_LEASE_BEAT_MS;
+  return !l->superseded && (l->beat_ms == 0 || now_ms - l->beat_ms >= pause_ms);
 }
 
 uint64_t obs_lease_beat_revision(const obs_lease *l) {
@@ -341,7 +368,7 @@ static uint32_t take_own(const obs_lease *l, obs_lease_action out[OBS_LEASE_TURN
 
 uint32_t obs_lease_turn(obs_lease *l, uint64_t now_ms, obs_lease_action out[OBS_LEASE_TURN]) {
   bool sees = l->proof_ms != 0 && now_ms - l->proof_ms < OBS_LEASE_HOLD_MS;
-  if (!sees || !obs_lease_is_valid(l, now_ms)) return 0;
+  if (!sees || l->rereading || !obs_lease_is_valid(l, now_ms)) return 0;
   if (!l->takes) return obs_lease_leave(l, out);
   if (!gather_members(l)) return 0; /* no memory: at the next turn */
   bool quiet = is_quiet(l, now_ms);

@@ -27,6 +27,7 @@
 
 enum {
   OBS_LEASE_BEAT_MS = 3000,
+  OBS_LEASE_REREAD_MS = 500, /* between heartbeats while the bucket is read again */
   OBS_LEASE_HOLD_MS = 8000,
   OBS_LEASE_DEAD_MS = 10000,
   OBS_LEASE_QUIET_MS = 3000,
@@ -78,6 +79,12 @@ void obs_lease_see_leads(obs_lease *l, uint64_t worker, bool leads);
 void obs_lease_see_stopped(obs_lease *l, uint64_t now_ms, uint64_t worker);
 /* The bucket was made anew: everything that was seen and held is forgotten. */
 void obs_lease_forget(obs_lease *l);
+/* The bucket is given from its first key on once more: it may have gone back (servers that lost what they had
+ * acknowledged), also behind writes that only this worker knows of. Its revisions are believed, lower ones, too, and
+ * nothing is taken or given up until a heartbeat that is written from now on has come back; what was not among the keys
+ * by then is nobody's. What is held may be folded meanwhile. */
+void obs_lease_reread(obs_lease *l);
+bool obs_lease_is_rereading(const obs_lease *l);
 
 /* ---- this worker ---- */
 
@@ -109,7 +116,7 @@ bool obs_lease_is_run_alive(const obs_lease *l, uint64_t run);
 bool obs_lease_holds(const obs_lease *l, uint32_t partition);
 /* Being given up: the write is to be tried until it is known what came of it, since nobody may fold meanwhile. */
 bool obs_lease_gives(const obs_lease *l, uint32_t partition);
-/* That a write of the partition's key must expect. */
+/* That a write of the partition's key must expect; 0: not known at present. */
 uint64_t obs_lease_revision(const obs_lease *l, uint32_t partition);
 
 /* What to do now; at most OBS_LEASE_TURN. Each is to be answered before the next turn, but for GIVE, which may take as

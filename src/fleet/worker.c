@@ -27,7 +27,7 @@ enum {
   WATCH_MS = 500,
   WATCH_MESSAGES = 10000,
   WATCH_BYTES = 16 << 20,
-  UNSEEN_MS = 6000, /* so long the own heartbeat may take to come back before the bucket is looked at */
+  UNSEEN_MS = 6000, /* so long the own heartbeat may take to come back before the bucket is read again */
   STOP_MS = 15000,
   STOP_AWAY_MS = 2000 /* the same while NATS is away */
 };
@@ -202,6 +202,7 @@ static void beat(obs_fleet_worker *w, bool takes, bool stopped) {
   pthread_mutex_lock(&w->lock);
   if (err == OBSERVER_E_OK) obs_lease_beat(w->lease, begun_ms, revision);
   pthread_mutex_unlock(&w->lock);
+  if (err == OBSERVER_E_LOCKED && expected != 0) atomic_store(&w->reread, true);
   obs_buf_fini(&value);
 }
 
@@ -250,21 +251,26 @@ static void close_watch(obs_fleet_worker *w) {
   w->watch = NULL;
 }
 
-/* Whether the bucket is the one that was followed: not another, and not gone back. Else all is forgotten. */
-static bool check_bucket(obs_fleet_worker *w) {
+/* Reads the bucket from its first key on. When it is not the one that was followed, all is forgotten; that one may have
+ * gone back, also behind writes of this worker that have not been seen to come back, and have grown again since: so
+ * what is known is not compared with it, but read anew. It has a few hundred bytes a worker and partition. */
+static bool begin_bucket(obs_fleet_worker *w) {
   obs_nats_stream bucket;
   observer_err err = obs_nats_stream_look(w->nats, "KV_" OBS_FLEET_LEASES, &bucket, NULL);
   if (err == OBSERVER_E_NOTFOUND) w->prepared_ms = 0; /* it is made anew */
   if (err != OBSERVER_E_OK) return false;
-  bool same = w->bucket_ns == bucket.created_ns && bucket.last_seq >= w->last_change;
-  w->seen_ms = obs_clock_mono_ms();
-  if (same) return true;
-  if (w->bucket_ns != 0) obs_log_warn("fleet", "the leases were lost, or have gone back: all are taken anew");
+  bool same = w->bucket_ns == bucket.created_ns;
+  if (!same && w->bucket_ns != 0) obs_log_warn("fleet", "the leases were lost: all are taken anew");
+  if (same && bucket.last_seq < w->last_change) obs_log_warn("fleet", "the leases have gone back: they are read again");
   close_watch(w);
   w->last_change = 0;
+  w->seen_ms = obs_clock_mono_ms();
   w->bucket_ns = bucket.created_ns;
   pthread_mutex_lock(&w->lock);
-  obs_lease_forget(w->lease);
+  if (same)
+    obs_lease_reread(w->lease);
+  else
+    obs_lease_forget(w->lease);
   pthread_mutex_unlock(&w->lock);
   return true;
 }
@@ -273,8 +279,12 @@ static void follow(obs_fleet_worker *w) {
   char why[OBS_NATS_WHY_MAX];
   observer_err err = OBSERVER_E_OK;
   uint64_t epoch = atomic_load(&w->epoch), now_ms = obs_clock_mono_ms();
-  if (epoch != w->read_epoch || w->bucket_ns == 0 || now_ms - w->seen_ms >= UNSEEN_MS) {
-    if (!check_bucket(w)) return;
+  bool again = atomic_exchange(&w->reread, false);
+  if (again || epoch != w->read_epoch || w->bucket_ns == 0 || now_ms - w->seen_ms >= UNSEEN_MS) {
+    if (!begin_bucket(w)) {
+      atomic_store(&w->reread, true);
+      return;
+    }
     w->read_epoch = epoch;
   }
   if (w->watch == NULL)
@@ -308,6 +318,7 @@ static void take(obs_fleet_worker *w, const obs_lease_action *a) {
   (void)snprintf(key, sizeof key, "p.%" PRIu32, a->partition);
   obs_lease_value value = {0};
   observer_err err = obs_nats_kv_get(w->leases, key, &text, &found, why);
+  if (err == OBSERVER_E_OK && found < a->revision) atomic_store(&w->reread, true);
   if (err == OBSERVER_E_OK && (found != a->revision || !obs_lease_value_read(text.p, text.len, &value)))
     err = OBSERVER_E_LOCKED;
   bool is_new = err == OBSERVER_E_NOTFOUND;
@@ -413,8 +424,10 @@ static void leave(obs_fleet_worker *w) {
   while (!left && obs_clock_mono_ms() < end_ms) {
     pthread_mutex_lock(&w->lock);
     bool due = !away && obs_lease_is_due(w->lease, obs_clock_mono_ms());
+    bool rereading = !away && obs_lease_is_rereading(w->lease);
     pthread_mutex_unlock(&w->lock);
     if (due) beat(w, false, false);
+    if (rereading || (!away && atomic_load(&w->reread))) follow(w); /* no key can be written before it is known */
     set_validity(w);
     pthread_mutex_lock(&w->lock);
     while (obs_lease_leave(w->lease, todo) > 0) continue;

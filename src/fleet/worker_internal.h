@@ -50,6 +50,7 @@ struct obs_fleet_worker {
   _Atomic uint64_t epoch;          /* grows with each connection */
   _Atomic bool stopping;
   _Atomic bool gives_up; /* no time is left for the bucket */
+  _Atomic bool reread;   /* a write to the bucket of leases was refused: it is to be read again */
 
   pthread_mutex_t lock; /* of the lease machine, of `why`, and of the parts' ends */
   pthread_cond_t woken;

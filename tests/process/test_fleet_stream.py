@@ -1,5 +1,7 @@
 """A fleet's stream that loses, repeats or spoils what was in it, and buckets that are lost: the summary is at the end a recount."""
 
+import signal
+
 import nats
 from fleet import PARTITIONS, FleetTest
 from harness import main, wait_until
@@ -26,7 +28,34 @@ class Stream(FleetTest):
         servers.start_all()
         self.record(edge, 500)
         self.check(edge, edge, seconds=90)
-        self.assertGreater(self.metric(worker, "fleet_rewinds_total"), 0)
+        # Those whose lease went back with the stream are taken anew, and begin where the stream agrees, too.
+        self.assertGreater(self.metric(worker, "fleet_rewinds_total") + self.metric(worker, "fleet_partitions_lost_total"), 0)
+
+    def test_the_leases_go_back_and_grow_again(self):
+        """A heartbeat was lost that the worker has not seen to be lost: its bucket is as long as it was."""
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        worker = self.worker(servers, "worker")
+        self.wait_settled(worker)
+        self.record(edge, 500)
+        self.check(edge, edge)
+        servers.kill_all()
+        servers.save("before")
+        servers.start_all()
+        last = lambda: self.ask(servers, "$JS.API.STREAM.INFO.KV_OBSERVER_LEASES")["state"]["last_seq"]
+        saved = last()
+        wait_until(lambda: last() >= saved + 2, 30, "two heartbeats")
+        worker.hold()
+        servers.kill_all()
+        servers.restore("before")
+        servers.start_all()
+        for n in range(20):
+            nats.tool("publish", "$KV.OBSERVER_LEASES.x.%d" % n, "of nobody", url=servers.urls[0])
+        grown = last()
+        worker.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: last() > grown + 1, 30, "heartbeats")
+        self.record(edge, 500)
+        self.check(edge, edge)
 
     def test_a_stream_made_anew_is_refused_until_told(self):
         servers = self.servers()

@@ -330,6 +330,77 @@ static void a_bucket_that_is_made_anew(void **unused) {
   obs_lease_close(w.l);
 }
 
+/* Servers were killed and have lost the last writes they had acknowledged, before this worker saw them come back. */
+static void its_heartbeat_was_lost_with_the_servers(void **unused) {
+  (void)unused;
+  world w = start();
+  beat(&w);
+  pass(&w, 3500, NULL);
+  act(&w);
+  uint64_t kept = obs_lease_beat_revision(w.l);
+  w.now += OBS_LEASE_BEAT_MS;
+  obs_lease_beat(w.l, w.now, kept + 20); /* not seen, and lost */
+  obs_lease_reread(w.l);
+  assert_int_equal(obs_lease_beat_revision(w.l), 0);
+  for (uint32_t i = 0; i < PARTITIONS; i++) obs_lease_see(w.l, i, MY_RUN, 2 + i);
+  obs_lease_see_worker(w.l, w.now, ME, MY_RUN, true, kept);
+  assert_int_equal(obs_lease_beat_revision(w.l), kept);
+  assert_true(obs_lease_is_rereading(w.l));
+  assert_int_equal(turn(&w), 0);
+  assert_int_equal(counts(&w).held, PARTITIONS);
+  w.revision = kept;
+  pass(&w, 1000, NULL);
+  assert_false(obs_lease_is_rereading(w.l));
+  assert_true(obs_lease_is_valid(w.l, w.now));
+  assert_int_equal(counts(&w).held, PARTITIONS);
+  assert_int_equal(counts(&w).lost, 0);
+  assert_int_equal(obs_lease_revision(w.l, 3), 5);
+  obs_lease_close(w.l);
+}
+
+/* Of its partitions, takes were lost with the servers: one is another worker's again, one is nobody's. */
+static void its_takes_were_lost_with_the_servers(void **unused) {
+  (void)unused;
+  const uint64_t other[] = {7, 0};
+  world w = start();
+  beat(&w);
+  pass(&w, 3500, NULL);
+  act(&w);
+  uint64_t kept = w.revision;
+  obs_lease_reread(w.l);
+  obs_lease_see(w.l, 0, 107, 1);
+  for (uint32_t i = 2; i < PARTITIONS; i++) obs_lease_see(w.l, i, MY_RUN, kept - i);
+  assert_int_equal(obs_lease_revision(w.l, 1), 0);
+  assert_true(obs_lease_holds(w.l, 1)); /* until all has been read */
+  pass(&w, 1000, other);
+  assert_false(obs_lease_holds(w.l, 0));
+  assert_false(obs_lease_holds(w.l, 1));
+  assert_int_equal(counts(&w).held, PARTITIONS - 2);
+  assert_int_equal(counts(&w).lost, 2);
+  pass(&w, 15000, NULL); /* the other one is dead */
+  act(&w);
+  assert_int_equal(counts(&w).held, PARTITIONS);
+  obs_lease_close(w.l);
+}
+
+static void an_earlier_run_of_its_own_is_no_other_process(void **unused) {
+  (void)unused;
+  world w = start();
+  w.revision = 50;
+  beat(&w);
+  pass(&w, 3500, NULL);
+  obs_lease_reread(w.l);
+  obs_lease_see_worker(w.l, w.now, ME, MY_RUN - 1, true, 9);
+  assert_false(obs_lease_is_superseded(w.l));
+  assert_int_equal(obs_lease_beat_revision(w.l), 9);
+  pass(&w, 500, NULL);
+  assert_true(obs_lease_is_valid(w.l, w.now));
+  obs_lease_reread(w.l);
+  obs_lease_see_worker(w.l, w.now, ME, MY_RUN + 1, true, w.revision + 1);
+  assert_true(obs_lease_is_superseded(w.l));
+  obs_lease_close(w.l);
+}
+
 static void as_many_workers_as_there_is_room_for(void **unused) {
   (void)unused;
   world w = start();
@@ -356,6 +427,9 @@ int main(void) {
       cmocka_unit_test(what_takes_no_part_gets_nothing),
       cmocka_unit_test(a_stop_gives_all_up),
       cmocka_unit_test(a_bucket_that_is_made_anew),
+      cmocka_unit_test(its_heartbeat_was_lost_with_the_servers),
+      cmocka_unit_test(its_takes_were_lost_with_the_servers),
+      cmocka_unit_test(an_earlier_run_of_its_own_is_no_other_process),
       cmocka_unit_test(as_many_workers_as_there_is_room_for),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
