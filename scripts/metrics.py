@@ -24,7 +24,7 @@ SECTIONS = (
     ("Learning", ("learn", "analys", "playbook", "advice", "reviews", "escalations", "corrections", "file_")),
     ("Outgoing calls", ("outbound", "gateway")),
     ("Alerts", ("alerts", "notifications", "rules", "silences")),
-    ("Fleet", ("forward", "spool", "fleet")),
+    ("Fleet", ("forward", "spool", "fleet", "leader")),
     ("Feed", ("feed",)),
     ("HTTP", ("http",)),
     ("Access, TLS, redaction", ("auth", "access", "audit", "tls", "redact")),

@@ -22,6 +22,21 @@ uint64_t obs_checkpoint_tail(const void *message, size_t len) {
   return XXH64(message, len, 0);
 }
 
+obs_checkpoint_agreement obs_checkpoint_agrees(obs_nats *nats, const char *stream, uint64_t seq, uint64_t tail) {
+  obs_nats_stream is;
+  obs_buf message = {0};
+  if (seq == 0) return OBS_CHECKPOINT_SAME;
+  observer_err err = obs_nats_stream_get(nats, stream, seq, &message, NULL);
+  obs_checkpoint_agreement agrees = OBS_CHECKPOINT_UNKNOWN;
+  if (err == OBSERVER_E_OK)
+    agrees =
+        obs_checkpoint_tail(obs_buf_view(&message).p, message.len) == tail ? OBS_CHECKPOINT_SAME : OBS_CHECKPOINT_OTHER;
+  else if (err == OBSERVER_E_NOTFOUND && obs_nats_stream_look(nats, stream, &is, NULL) == OBSERVER_E_OK)
+    agrees = is.last_seq < seq ? OBS_CHECKPOINT_OTHER : OBS_CHECKPOINT_SAME;
+  obs_buf_fini(&message);
+  return agrees;
+}
+
 /* ---- on disk ---- */
 
 static void put_number(obs_buf *out, uint64_t v, int bytes) {

@@ -35,6 +35,11 @@ typedef struct {
 
 uint64_t obs_checkpoint_tail(const void *message, size_t len);
 
+typedef enum { OBS_CHECKPOINT_SAME, OBS_CHECKPOINT_OTHER, OBS_CHECKPOINT_UNKNOWN } obs_checkpoint_agreement;
+/* Whether the stream's message at that seq still is the one with that tail; 0 always is. One that the stream has
+ * dropped with age says nothing against it. UNKNOWN: NATS does not answer. */
+obs_checkpoint_agreement obs_checkpoint_agrees(obs_nats *nats, const char *stream, uint64_t seq, uint64_t tail);
+
 /* ---- on disk ---- */
 
 /* Replaces one of the same seq; older ones than the last few go. errno says what is wrong. */

@@ -49,22 +49,8 @@ static void set_fold(obs_fleet_part *x, obs_partition *fold) {
 
 /* ---- whether the stream still is what was folded ---- */
 
-typedef enum { SAME, OTHER, UNKNOWN } agreement;
-
-/* The message at that seq must have that hash. One that the stream has dropped with age says nothing against it. */
-static agreement agrees(obs_fleet_part *x, uint64_t seq, uint64_t tail) {
-  obs_nats_stream stream;
-  obs_buf message = {0};
-  if (seq == 0) return SAME;
-  observer_err err = obs_nats_stream_get(x->w->nats, OBS_FLEET_STREAM, seq, &message, NULL);
-  agreement is = UNKNOWN;
-  if (err == OBSERVER_E_OK)
-    is = obs_checkpoint_tail(obs_buf_view(&message).p, message.len) == tail ? SAME : OTHER;
-  else if (err == OBSERVER_E_NOTFOUND &&
-           obs_nats_stream_look(x->w->nats, OBS_FLEET_STREAM, &stream, NULL) == OBSERVER_E_OK)
-    is = stream.last_seq < seq ? OTHER : SAME;
-  obs_buf_fini(&message);
-  return is;
+static obs_checkpoint_agreement agrees(obs_fleet_part *x, uint64_t seq, uint64_t tail) {
+  return obs_checkpoint_agrees(x->w->nats, OBS_FLEET_STREAM, seq, tail);
 }
 
 /* ---- beginning ---- */
@@ -151,7 +137,7 @@ static bool load(obs_fleet_part *x) {
   uint64_t epoch = atomic_load(&w->epoch), below = UINT64_MAX;
   if (obs_nats_stream_look(w->nats, OBS_FLEET_STREAM, &stream, NULL) != OBSERVER_E_OK) return false;
   if (stream.created_ns != atomic_load(&w->created_ns)) return false; /* the lease thread sees to it */
-  if (x->tail_created_ns == stream.created_ns) gone_back = agrees(x, x->tail_seq, x->tail) == OTHER;
+  if (x->tail_created_ns == stream.created_ns) gone_back = agrees(x, x->tail_seq, x->tail) == OBS_CHECKPOINT_OTHER;
   while (known && !loaded && goes_on(x)) {
     obs_checkpoint_mark mark = {.partitions = w->opts.partitions, .p = x->p, .created_ns = stream.created_ns};
     char reason[OBS_FLEET_REASON_MAX] = "";
@@ -160,24 +146,25 @@ static bool load(obs_fleet_part *x) {
       mark.stream_seq = 0;
     else if (err != OBSERVER_E_OK)
       break;
-    agreement is = agrees(x, mark.stream_seq, mark.tail);
-    known = is != UNKNOWN;
-    obs_partition *fold = is == SAME ? open_fold(x) : NULL;
-    if (is == SAME && fold == NULL) break; /* no memory */
+    obs_checkpoint_agreement is = agrees(x, mark.stream_seq, mark.tail);
+    known = is != OBS_CHECKPOINT_UNKNOWN;
+    obs_partition *fold = is == OBS_CHECKPOINT_SAME ? open_fold(x) : NULL;
+    if (is == OBS_CHECKPOINT_SAME && fold == NULL) break; /* no memory */
     uint64_t last_seq = 0;
-    if (is == SAME && mark.stream_seq == 0 && !find_last(x, &last_seq)) {
+    if (is == OBS_CHECKPOINT_SAME && mark.stream_seq == 0 && !find_last(x, &last_seq)) {
       obs_partition_close(fold);
       break;
     }
-    if (is == SAME && (mark.stream_seq == 0 ||
-                       obs_partition_load(fold, bytes.p, bytes.len, obs_clock_wall_ms(), reason) == OBSERVER_E_OK)) {
+    if (is == OBS_CHECKPOINT_SAME &&
+        (mark.stream_seq == 0 ||
+         obs_partition_load(fold, bytes.p, bytes.len, obs_clock_wall_ms(), reason) == OBSERVER_E_OK)) {
       begin_with(x, fold, &mark, last_seq);
       loaded = true;
     } else if (known) {
       obs_log_warn("fleet", "partition %" PRIu32 ": the checkpoint at %" PRIu64 " does not hold: %s", x->p,
-                   mark.stream_seq, is == OTHER ? "the stream has gone back behind it" : reason);
+                   mark.stream_seq, is == OBS_CHECKPOINT_OTHER ? "the stream has gone back behind it" : reason);
       obs_partition_close(fold);
-      gone_back = gone_back || is == OTHER;
+      gone_back = gone_back || is == OBS_CHECKPOINT_OTHER;
       below = mark.stream_seq;
     }
   }
@@ -505,11 +492,11 @@ static void check_stream(obs_fleet_part *x) {
   obs_fleet_worker *w = x->w;
   uint64_t now_ms = obs_clock_mono_ms(), epoch = atomic_load(&w->epoch);
   if (epoch == x->epoch && now_ms - x->checked_ms < CHECK_MS) return;
-  agreement is = agrees(x, x->tail_seq, x->tail);
-  if (is == UNKNOWN) return;
+  obs_checkpoint_agreement is = agrees(x, x->tail_seq, x->tail);
+  if (is == OBS_CHECKPOINT_UNKNOWN) return;
   x->checked_ms = now_ms;
   x->epoch = epoch;
-  if (is == SAME) return;
+  if (is == OBS_CHECKPOINT_SAME) return;
   obs_log_warn("fleet", "partition %" PRIu32 ": the stream has gone back behind message %" PRIu64, x->p, x->tail_seq);
   close_pull(x);
   set_fold(x, NULL);

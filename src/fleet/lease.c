@@ -15,7 +15,7 @@ typedef struct {
 typedef struct {
   uint64_t worker, run, revision;
   uint64_t seen_ms; /* when its heartbeat changed */
-  bool takes, stopped;
+  bool takes, leads, stopped;
 } peer;
 
 /* One that takes part, in the plan of a turn. */
@@ -35,7 +35,7 @@ struct obs_lease {
   OBS_VEC(member) members;   /* of the turn */
   uint32_t *member_of;       /* of the turn: by place in peers, UINT32_MAX: none */
   uint32_t member_of_cap;
-  bool takes, superseded, rereading;
+  bool takes, leads, superseded, rereading;
   bool unproved; /* behind a gap: others may have taken over what it holds, until it has seen what was written */
   uint64_t beat_ms, beat_revision; /* of the last heartbeat; beat_ms 0: none yet */
   uint64_t former_revision;        /* while the bucket is read again: of the last heartbeat before */
@@ -159,6 +159,11 @@ observer_err obs_lease_see_worker(obs_lease *l, uint64_t now_ms, uint64_t worker
   return OBSERVER_E_OK;
 }
 
+void obs_lease_see_leads(obs_lease *l, uint64_t worker, bool leads) {
+  uint32_t at;
+  if (obs_map_get(&l->by_worker, worker, &at)) l->peers.at[at].leads = leads;
+}
+
 void obs_lease_see_stopped(obs_lease *l, uint64_t now_ms, uint64_t worker) {
   uint32_t at;
   if (!obs_map_get(&l->by_worker, worker, &at)) return;
@@ -224,6 +229,31 @@ bool obs_lease_is_valid(const obs_lease *l, uint64_t now_ms) {
 
 bool obs_lease_is_superseded(const obs_lease *l) {
   return l->superseded;
+}
+
+void obs_lease_set_leads(obs_lease *l, bool leads) {
+  l->leads = leads;
+}
+
+bool obs_lease_would_lead(const obs_lease *l) {
+  return l->leads;
+}
+
+bool obs_lease_leads(const obs_lease *l, uint64_t now_ms) {
+  if (!l->leads || !obs_lease_is_valid(l, now_ms)) return false;
+  for (uint32_t i = 0; i < l->opts.partitions; i++) {
+    const partition *p = &l->partitions[i];
+    uint32_t at;
+    if (p->mine) return !p->giving;
+    if (p->run == 0 || !obs_map_get(&l->by_run, p->run, &at) || !is_alive(l, &l->peers.at[at])) return false;
+    if (l->peers.at[at].leads) return false;
+  }
+  return false;
+}
+
+bool obs_lease_is_run_alive(const obs_lease *l, uint64_t run) {
+  uint32_t at;
+  return obs_map_get(&l->by_run, run, &at) && is_alive(l, &l->peers.at[at]);
 }
 
 bool obs_lease_holds(const obs_lease *l, uint32_t at) {

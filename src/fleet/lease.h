@@ -73,6 +73,8 @@ void obs_lease_see(obs_lease *l, uint32_t partition, uint64_t run, uint64_t revi
 /* `takes`: it holds partitions, or would. NOMEM; FULL: more workers than OBS_LEASE_WORKERS. */
 observer_err obs_lease_see_worker(obs_lease *l, uint64_t now_ms, uint64_t worker, uint64_t run, bool takes,
                                   uint64_t revision);
+/* Whether that worker would lead the fleet, as its heartbeat says; after obs_lease_see_worker. Until then: no. */
+void obs_lease_see_leads(obs_lease *l, uint64_t worker, bool leads);
 /* Its key was deleted: it has stopped, and has given everything up. */
 void obs_lease_see_stopped(obs_lease *l, uint64_t now_ms, uint64_t worker);
 /* The bucket was made anew: everything that was seen and held is forgotten. */
@@ -102,6 +104,14 @@ bool obs_lease_is_valid(const obs_lease *l, uint64_t now_ms);
 /* When that ends, unless a heartbeat is written until then; 0: it is not valid. */
 uint64_t obs_lease_valid_until(const obs_lease *l);
 bool obs_lease_is_superseded(const obs_lease *l);
+/* Whether this worker would lead; not at first. */
+void obs_lease_set_leads(obs_lease *l, bool leads);
+bool obs_lease_would_lead(const obs_lease *l);
+/* Whether it leads now: of those that would, it holds the lowest partition, and that and the ones below it are held. So
+ * partition 0's holder leads, unless it would not; and while one changes hands nobody begins to. */
+bool obs_lease_leads(const obs_lease *l, uint64_t now_ms);
+/* Whether a process of that run, another one, is alive as far as this worker knows. */
+bool obs_lease_is_run_alive(const obs_lease *l, uint64_t run);
 /* Held and not being given up. */
 bool obs_lease_holds(const obs_lease *l, uint32_t partition);
 /* Being given up: the write is to be tried until it is known what came of it, since nobody may fold meanwhile. */

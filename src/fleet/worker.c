@@ -182,18 +182,20 @@ static void beat(obs_fleet_worker *w, bool takes, bool stopped) {
   char key[24], why[OBS_NATS_WHY_MAX];
   obs_buf value = {0};
   uint64_t begun_ms = obs_clock_mono_ms(), revision = 0;
+  pthread_mutex_lock(&w->lock);
+  uint64_t expected = obs_lease_beat_revision(w->lease);
+  bool leads = takes && obs_lease_would_lead(w->lease);
+  pthread_mutex_unlock(&w->lock);
   obs_json_writer j = obs_json_write(&value);
   obs_json_object(&j, NULL);
   obs_json_u64(&j, "v", 1);
   obs_json_id(&j, "run", w->run);
   obs_json_bool(&j, "takes", takes);
+  obs_json_bool(&j, "leads", leads);
   obs_json_bool(&j, "stopped", stopped);
   put_own(w, &j);
   obs_json_end(&j);
   (void)snprintf(key, sizeof key, "w.%016" PRIx64, w->id);
-  pthread_mutex_lock(&w->lock);
-  uint64_t expected = obs_lease_beat_revision(w->lease);
-  pthread_mutex_unlock(&w->lock);
   observer_err err = value.oom       ? OBSERVER_E_NOMEM
                      : expected == 0 ? obs_nats_kv_create(w->leases, key, value.p, value.len, &revision, why)
                                      : obs_nats_kv_update(w->leases, key, value.p, value.len, expected, &revision, why);
@@ -208,14 +210,16 @@ static void beat(obs_fleet_worker *w, bool takes, bool stopped) {
 
 static void see_worker(obs_fleet_worker *w, uint64_t id, const obs_nats_message *m) {
   uint64_t run = 0, version = 0, now_ms = obs_clock_mono_ms();
-  bool takes = false, stopped = false;
+  bool takes = false, leads = false, stopped = false;
   cJSON *row = cJSON_ParseWithLength(m->data, m->len);
   bool ok = obs_row_u64(row, "v", &version) && obs_row_id(row, "run", &run) && obs_row_bool(row, "takes", &takes);
   (void)obs_row_bool(row, "stopped", &stopped);
+  (void)obs_row_bool(row, "leads", &leads);
   cJSON_Delete(row);
   if (id == w->id) w->seen_ms = now_ms;
   observer_err err = ok ? obs_lease_see_worker(w->lease, now_ms, id, run, takes, m->stream_seq) : OBSERVER_E_OK;
   if (err != OBSERVER_E_OK) obs_log_warn("fleet", "worker %016" PRIx64 ": %s", id, observer_strerror(err));
+  if (ok) obs_lease_see_leads(w->lease, id, leads);
   if ((!ok || stopped) && id != w->id) obs_lease_see_stopped(w->lease, now_ms, id);
 }
 
@@ -531,6 +535,7 @@ observer_err obs_fleet_worker_open(const obs_fleet_worker_opts *opts, obs_fleet_
   const obs_lease_opts lease = {opts->partitions, w->id, w->run};
   w->lease = obs_lease_open(&lease);
   if (w->parts == NULL || w->lease == NULL) goto fail;
+  obs_lease_set_leads(w->lease, opts->leads);
   for (uint32_t p = 0; p < opts->partitions; p++) {
     w->parts[p].w = w;
     w->parts[p].p = p;
@@ -548,6 +553,30 @@ fail:
   if (error[0] == '\0') (void)snprintf(error, size, "%s", observer_strerror(err));
   obs_fleet_worker_close(w);
   return err;
+}
+
+bool obs_fleet_worker_leads(obs_fleet_worker *w) {
+  pthread_mutex_lock(&w->lock);
+  bool leads = obs_lease_leads(w->lease, obs_clock_mono_ms());
+  pthread_mutex_unlock(&w->lock);
+  return leads && obs_fleet_worker_is_valid(w);
+}
+
+bool obs_fleet_worker_is_run_alive(obs_fleet_worker *w, uint64_t run) {
+  pthread_mutex_lock(&w->lock);
+  bool alive = obs_lease_is_run_alive(w->lease, run);
+  pthread_mutex_unlock(&w->lock);
+  return alive;
+}
+
+uint64_t obs_fleet_worker_run(const obs_fleet_worker *w) {
+  return w->run;
+}
+
+void obs_fleet_worker_set_leads(obs_fleet_worker *w, bool leads) {
+  pthread_mutex_lock(&w->lock);
+  obs_lease_set_leads(w->lease, leads);
+  pthread_mutex_unlock(&w->lock);
 }
 
 void obs_fleet_worker_changed(obs_fleet_worker *w, bool connected) {

@@ -41,6 +41,7 @@ typedef struct {
   uint32_t partitions, replicas;
   uint32_t cycle_ms, quiet; /* clusters.h */
   bool accept_new_stream;   /* the stream that is there now is the fleet's from now on */
+  bool leads;               /* it leads the fleet when its turn comes (leader.h) */
 } obs_fleet_worker_opts;
 
 /* DENIED, NET: the servers do not have it now. */
@@ -63,7 +64,15 @@ typedef struct {
                        machine's clock; 0: none waits */
 } obs_fleet_worker_counts;
 void obs_fleet_worker_get_counts(obs_fleet_worker *w, obs_fleet_worker_counts *out);
+/* Whether it leads the fleet now (lease.h). Any thread; brief. */
+bool obs_fleet_worker_leads(obs_fleet_worker *w);
+/* Whether another process of that run is alive, as far as this worker knows. */
+bool obs_fleet_worker_is_run_alive(obs_fleet_worker *w, uint64_t run);
+/* Who it is, and this process. */
 uint64_t obs_fleet_worker_id(const obs_fleet_worker *w);
+uint64_t obs_fleet_worker_run(const obs_fleet_worker *w);
+/* Whether it would: told with the next heartbeat. */
+void obs_fleet_worker_set_leads(obs_fleet_worker *w, bool leads);
 /* Why it does not fold; false: it does, or waits for its share. */
 bool obs_fleet_worker_is_hindered(obs_fleet_worker *w, char *why, size_t size);
 

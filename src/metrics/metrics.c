@@ -154,6 +154,7 @@ void obs_metrics_read_all(const obs_metrics_sources *from, obs_metrics_values *o
   if (from->producers != NULL) obs_producers_get_counts(from->producers, &out->producers);
   out->asked = from->asked;
   out->answered = from->answered;
+  out->leader = from->leader;
   if (from->notify != NULL) obs_notify_get_counts(from->notify, &out->notify);
   if (from->alerts != NULL) obs_alerts_get_counts(from->alerts, &out->alerts);
   obs_ready ready;

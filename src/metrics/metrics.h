@@ -18,6 +18,7 @@
 #include "feed/feed.h"
 #include "fleet/ask.h"
 #include "fleet/edge.h"
+#include "fleet/leader.h"
 #include "fleet/merge.h"
 #include "fleet/producers.h"
 #include "fleet/worker.h"
@@ -68,6 +69,7 @@ typedef struct {
   obs_fleet_worker_counts worker;
   obs_fleet_asker_counts asked; /* of a fleet, and what was answered to it */
   obs_fleet_answerer_counts answered;
+  obs_leader_counts leader;
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
   void *sockets_arg;
@@ -159,6 +161,7 @@ typedef struct {
   obs_fleet_asker_counts asked;
   obs_fleet_answerer_counts answered;
   obs_metrics_fleet_view fleet_view; /* of a fleet's alone */
+  obs_leader_counts leader;
   uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];
   obs_metrics_process process;
   obs_alerts_counts alerts;

@@ -68,7 +68,11 @@ static void send_one(obs_notify *n, obs_notify_slot *s, obs_notify_message *m) {
   (void)obs_breaker_admit(&s->breaker, (uint64_t)m->now_ms); /* its pause is over: due() has looked */
   pthread_mutex_unlock(&n->lock);
   obs_notify_ledger_begin(n, m, r);
-  obs_notify_send(s, r, m, &result);
+  if (n->opts.admit != NULL && !n->opts.admit(n->opts.admit_arg, m->reason != OBS_NOTIFY_KEEP)) {
+    atomic_store(&n->stopped, true);
+    result = (obs_notify_result){.at_ms = obs_clock_receipt_ms()};
+  } else
+    obs_notify_send(s, r, m, &result);
   note_result(n, s, r, m, &result);
   /* What a stop has cut off gets no end: it may have been received. */
   if (result.ok || !(atomic_load(&n->stopped) || atomic_load(&s->ending))) obs_notify_ledger_end(n, m, r, &result);

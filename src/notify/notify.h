@@ -60,6 +60,11 @@ typedef struct {
   obs_redact *redact; /* NULL: what leaves is as it is; outlives it */
   /* The feed: puts a row, a JSON object, on a topic; never waits. NULL: there is no feed. */
   observer_err (*publish)(void *arg, const char *topic, obs_str row);
+  /* Asked when the row that a message begins with is on the disk, before the first byte goes out, on the receiver's
+   * thread; it may wait. `once`: it must not be sent again. False: nothing is this daemon's to send any more, and what
+   * was begun is as at a stop. NULL: all are. */
+  bool (*admit)(void *arg, bool once);
+  void *admit_arg;
   void *arg;
   uint64_t turn_bytes; /* size at which notifications.jsonl is turned over; 0: 32 MiB */
 } obs_notify_opts;

@@ -81,6 +81,8 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
   obs_fleet_worker_counts worker = {0};
   obs_fleet_asker_counts asked;
   obs_fleet_answerer_counts answered;
+  obs_leader_counts leader;
+  obs_fleet_get_leader(d->fleet, &leader);
   bool works = obs_fleet_get_worker_counts(d->fleet, &worker);
   obs_fleet_get_ask_counts(d->fleet, &asked, &answered);
   return (obs_metrics_sources){.version = OBSERVER_VERSION,
@@ -107,6 +109,7 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .worker = worker,
                                .asked = asked,
                                .answered = answered,
+                               .leader = leader,
                                .access = d->access,
                                .sockets = count_connections,
                                .sockets_arg = d,

@@ -1,5 +1,6 @@
 #include "notify/receivers.h"
 #include "observerd/internal.h"
+#include "observerd/leader.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,9 +35,16 @@ static observer_err on_alert_row(void *arg, const char *topic, obs_str row) {
 }
 
 static observer_err on_alert(void *arg, const obs_alert *a, const obs_rule *rule, bool again) {
+  static const char *const nobody[] = {""};
   const obs_daemon *d = arg;
   obs_notify_alert n = notify_alert_of(a, rule);
   n.again = again;
+  /* In a fleet the leader tells what ops show, this daemon's feed alone hears of it here; how the daemon itself is
+   * nobody else can tell. */
+  if (!obs_config_tells(d->config) && (rule == NULL || rule->form != OBS_RULE_SELF)) {
+    n.receivers = nobody;
+    n.nreceivers = 1;
+  }
   return obs_notify_transition(d->notify, &n);
 }
 
@@ -90,7 +98,12 @@ static void look_at_self(void *arg, obs_engine_self *out) {
 observer_err obs_daemon_open_alerts(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   const char *dir = o->ephemeral ? NULL : o->data_dir;
   observer_err err;
-  const obs_notify_opts notify = {.dir = dir, .redact = d->redact, .publish = on_alert_row, .arg = d};
+  const obs_notify_opts notify = {.dir = dir,
+                                  .redact = d->redact,
+                                  .publish = on_alert_row,
+                                  .admit = o->leader != NULL ? obs_leader_admit : NULL,
+                                  .admit_arg = o->leader,
+                                  .arg = d};
   if ((err = obs_notify_open(&notify, &d->notify, error, size)) != OBSERVER_E_OK) return err;
 
   const obs_alerts_opts alerts = {.dir = dir,

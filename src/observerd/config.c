@@ -235,6 +235,13 @@ static const obs_option rows[] = {
     {"accept-new-stream", .type = OBS_OPTION_SWITCH, .initial = "false", IN("cluster", accept_new_stream),
      .help = "take the stream that is there now for the fleet's, where it was deleted and made anew: without it "
              "workers fold nothing of it"},
+    {"lead", .meta = "YES|NO", .type = OBS_OPTION_CHOICE, .initial = "yes", .choices = "yes no", IN("cluster", lead),
+     .help =
+         "whether this worker may lead the fleet: one of them does, which learns from all ops, asks models and tells "
+         "receivers, once for all"},
+    {"leader-ops", NUMBER("N", 1, 100000000), .initial = "50000", IN("cluster", leader_ops),
+     .help = "ops a second of the whole fleet up to which its leader reads all; of more it reads as many whole "
+             "partitions as fit, which are a fair sample"},
     {"replicas", NUMBER("N", 1, 5), .initial = "1", IN("cluster", replicas),
      .help = "servers that keep each message of what is made in NATS: 3 where there are three servers; what exists "
              "stays as it is"},
@@ -335,6 +342,7 @@ static void derive(obs_config *c) {
   c->redact_kinds = strcmp(c->redact, "all") == 0   ? OBS_REDACT_ALL
                     : strcmp(c->redact, "off") == 0 ? OBS_REDACT_OFF
                                                     : OBS_REDACT_SECRETS;
+  c->leads = c->jetstream.n > 0 && strcmp(c->lead, "yes") == 0;
   c->llm_url = openai ? c->openai_url : lakehouse ? c->lakehouse_url : NULL;
 }
 
@@ -356,6 +364,27 @@ static bool check_patterns(const obs_config *c, obs_buf *error) {
   obs_redact_close(redact);
   if (err != OBSERVER_E_OK) obs_buf_printf(error, "%s\n", why);
   return err == OBSERVER_E_OK;
+}
+
+/* What is configured and is the leader's to use; or an edge's. */
+static void note_untold(obs_config *c) {
+  const struct {
+    const char *name;
+    bool given;
+  } all[] = {{c->llm == OBS_CONFIG_LLM_OPENAI ? "openai-url" : "lakehouse-url", c->llm_url != NULL},
+             {"llm-team-url", c->team_url != NULL},
+             {"gateway-url", c->gateway_url != NULL},
+             {"the receivers of rules", c->rules != NULL}};
+  bool any = false;
+  if (c->corrections_path != NULL && c->jetstream.n > 0 && c->forward.n == 0)
+    obs_buf_puts(&c->notes,
+                 "overseer-corrections-path: the fleet learns of corrections that an edge reads, not a worker\n");
+  if (obs_config_tells(c) || c->leads) return;
+  for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+    if (all[i].given) obs_buf_printf(&c->notes, "%s%s", any ? ", " : "", all[i].name);
+    any |= all[i].given;
+  }
+  if (any) obs_buf_puts(&c->notes, ": not used here: in a fleet its leader, a worker, asks and tells others\n");
 }
 
 observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *error) {
@@ -388,6 +417,7 @@ observer_err obs_config_load(int argc, char **argv, obs_config *out, obs_buf *er
   if (out->http.n + out->pull.n + out->sub.n + out->rep.n == 0 && out->corrections_path == NULL &&
       out->jetstream.n == 0)
     obs_buf_puts(&out->notes, "nothing to do: http, pull, sub and rep are all none, so no op can come in\n");
+  note_untold(out);
   if (out->notes.oom) return OBSERVER_E_NOMEM;
   if (out->llm == OBS_CONFIG_LLM_NONE || out->llm_url != NULL) return OBSERVER_E_OK;
   obs_buf_printf(error, "analyser: %s needs %s-url\n", out->analyser, out->analyser);

@@ -40,8 +40,9 @@ typedef struct {
   char *public_url;
   obs_option_list forward, jetstream;
   bool accept_new_stream;
+  char *lead;
   char *nats_creds, *nats_ca, *nats_cert, *nats_key;
-  uint64_t spool_bytes, linger_s, replicas;
+  uint64_t spool_bytes, linger_s, replicas, leader_ops;
   char *nats_in, *ack;
   uint64_t nats_in_bytes, ack_wait_s;
   char *config;
@@ -56,8 +57,16 @@ typedef struct {
   obs_log_format format;
   obs_redact_kinds redact_kinds;
   obs_config_llm llm;
-  const char *llm_url; /* one of the URLs above; NULL: NONE */
+  bool leads;                /* in its turn */
+  const char *llm_url;       /* one of the URLs above; NULL: NONE */
+  struct obs_leader *leader; /* it is the leader's pipeline, the second one of its process, which asks it before it
+                              * tells others something; NULL: it is not */
 } obs_config;
+
+/* Whether it asks models and teams, and tells receivers and the gateway: in a fleet the leader alone does. */
+static inline bool obs_config_tells(const obs_config *c) {
+  return c->leader != NULL || c->forward.n + c->jetstream.n == 0;
+}
 
 /* Reads everything. On failure `error` has a line for each bad value, and level and format are as far as they are
  * known. Fini in either case. */

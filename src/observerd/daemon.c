@@ -173,7 +173,9 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
 
   /* Sockets before threads. */
   if ((err = obs_daemon_open_sockets(d, o, error, error_size)) != OBSERVER_E_OK) goto fail;
-  if ((err = obs_task_threads_open(obs_task_threads_enough(), &d->task_threads)) != OBSERVER_E_OK) goto fail;
+  if (o->leader == NULL && /* the process has them once */
+      (err = obs_task_threads_open(obs_task_threads_enough(), &d->task_threads)) != OBSERVER_E_OK)
+    goto fail;
 
   /* From the end of the data's way to its beginning. */
   if ((err = obs_feed_start(d->feed)) != OBSERVER_E_OK) goto fail;
@@ -188,7 +190,7 @@ observer_err obs_daemon_start(obs_daemon *d, const obs_config *o, char *error, s
   atomic_store(&d->ready, true);
   obs_bus_start(d->bus);
   if ((err = obs_fleet_start_intake(d->fleet)) != OBSERVER_E_OK) goto fail;
-  obs_daemon_say_ready(d);
+  if (o->leader == NULL) obs_daemon_say_ready(d);
   return OBSERVER_E_OK;
 fail:
   if (error[0] == '\0') snprintf(error, error_size, "%s", observer_strerror(err));
@@ -237,11 +239,12 @@ void obs_daemon_cycle(obs_daemon *d) {
   /* The journal does not say that a cluster was resolved: the checkpoint does. */
   if (obs_clusters_cycle(d->clusters, obs_clock_receipt_ms()) > 0) obs_commit_checkpoint(d->commit);
   d->cycle++;
-  log_cycle(d);
+  if (d->config->leader == NULL) log_cycle(d);
   obs_learn_cycle(d->learn);
 }
 
 void obs_daemon_tick(obs_daemon *d, bool reload) {
+  if (reload) obs_fleet_reload(d->fleet);
   obs_fleet_tend_answers(d->fleet);
   obs_access_tick(d->access, reload);
   if (reload && d->config->rules != NULL)
@@ -270,6 +273,7 @@ void obs_daemon_reopen(obs_daemon *d) {
 
 void obs_daemon_stop(obs_daemon *d) {
   if (d == NULL) return;
+  obs_fleet_begin_stop(d->fleet);
   obs_task_threads_close(d->task_threads); /* so that a stop finds them all */
   if (d->bus != NULL) obs_bus_stop_intake(d->bus);
   obs_fleet_stop_intake(d->fleet);
@@ -299,7 +303,7 @@ void obs_daemon_stop(obs_daemon *d) {
   obs_buf_fini(&d->open);
   obs_buf_fini(&d->plain);
   obs_tls_close(d->tls);
-  obs_log_set_filter(NULL, NULL);
+  if (d->config->leader == NULL) obs_log_set_filter(NULL, NULL);
   obs_redact_close(d->redact);
   free(d->data_dir);
   free(d);

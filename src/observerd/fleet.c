@@ -5,6 +5,7 @@
 #include "base/thread.h"
 #include "fleet/batch.h"
 #include "nats/jetstream.h"
+#include "observerd/leader.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -53,6 +54,7 @@ struct obs_fleet {
   obs_fleet_answerer_counts answered;
   obs_nats *nats;           /* the worker's; NULL: not now */
   obs_fleet_worker *worker; /* NULL: it is none, or not now */
+  obs_leader *leader;       /* lives as long as the worker; NULL: none, or it never leads */
   uint64_t worker_id;       /* once it was known */
   uint64_t away_since_ms;   /* monotonic; 0: it is connected */
   char refused[256];        /* why there is no worker now */
@@ -280,6 +282,22 @@ observer_err obs_fleet_open(const obs_config *c, const obs_op_limits *limits, ob
   return OBSERVER_E_OK;
 }
 
+/* It leads when the worker's turn comes. */
+static observer_err start_leader(obs_fleet *f, obs_fleet_worker *worker) {
+  obs_leader *l = NULL;
+  const obs_leader_opts opts = {.config = f->config,
+                                .worker = worker,
+                                .nats = nats_opts(f, "observer leader"),
+                                .partitions = OBS_FLEET_PARTITIONS};
+  observer_err err = obs_leader_open(&opts, &l);
+  if (err != OBSERVER_E_OK) obs_log_error("fleet", "leader: %s", observer_strerror(err));
+  pthread_mutex_lock(&f->lock);
+  f->leader = l;
+  if (l != NULL && f->stopping) obs_leader_begin_stop(l);
+  pthread_mutex_unlock(&f->lock);
+  return err;
+}
+
 static observer_err start_worker(obs_fleet *f) {
   const obs_config *c = f->config;
   char error[256];
@@ -290,7 +308,8 @@ static observer_err start_worker(obs_fleet *f) {
                                       .replicas = (uint32_t)c->replicas,
                                       .cycle_ms = (uint32_t)c->cycle_ms,
                                       .quiet = (uint32_t)c->cluster_quiet,
-                                      .accept_new_stream = c->accept_new_stream};
+                                      .accept_new_stream = c->accept_new_stream,
+                                      .leads = c->leads};
   observer_err err = obs_fleet_worker_open(&opts, &w, error, sizeof error);
   if (is_refusal(err)) {
     set_refused(f, err, error);
@@ -306,15 +325,18 @@ static observer_err start_worker(obs_fleet *f) {
   f->worker_id = obs_fleet_worker_id(w);
   pthread_mutex_unlock(&f->lock);
   obs_fleet_worker_changed(w, true); /* it may have been connected before: a look more does no harm */
-  return OBSERVER_E_OK;
+  return c->leads ? start_leader(f, w) : OBSERVER_E_OK;
 }
 
 /* Nobody sees it any more, then it ends. */
 static void end_worker(obs_fleet *f) {
   pthread_mutex_lock(&f->lock);
   obs_fleet_worker *worker = f->worker;
+  obs_leader *leader = f->leader;
   f->worker = NULL;
+  f->leader = NULL;
   pthread_mutex_unlock(&f->lock);
+  obs_leader_close(leader); /* while the worker still has its partitions */
   obs_fleet_worker_close(worker);
   pthread_mutex_lock(&f->lock);
   obs_nats *nats = f->nats;
@@ -407,6 +429,28 @@ void obs_fleet_end_answers(obs_fleet *f) {
 
 void obs_fleet_recorded(obs_fleet *f) {
   if (f != NULL && f->edge != NULL) obs_edge_recorded(f->edge);
+}
+
+void obs_fleet_reload(obs_fleet *f) {
+  if (f == NULL) return;
+  pthread_mutex_lock(&f->lock);
+  if (f->leader != NULL) obs_leader_reload(f->leader);
+  pthread_mutex_unlock(&f->lock);
+}
+
+void obs_fleet_begin_stop(obs_fleet *f) {
+  if (f == NULL) return;
+  pthread_mutex_lock(&f->lock);
+  if (f->leader != NULL) obs_leader_begin_stop(f->leader);
+  pthread_mutex_unlock(&f->lock);
+}
+
+void obs_fleet_get_leader(obs_fleet *f, obs_leader_counts *out) {
+  *out = (obs_leader_counts){.leads = 0};
+  if (f == NULL) return;
+  pthread_mutex_lock(&f->lock);
+  if (f->leader != NULL) obs_leader_get_counts(f->leader, out);
+  pthread_mutex_unlock(&f->lock);
 }
 
 void obs_fleet_stop(obs_fleet *f, uint32_t ms) {
@@ -508,7 +552,8 @@ bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size) {
   if (hindered)
     (void)snprintf(why, size, "%s", f->refused[0] != '\0' ? f->refused : "NATS refuses this worker");
   else
-    hindered = obs_fleet_worker_is_hindered(f->worker, why, size);
+    hindered = obs_fleet_worker_is_hindered(f->worker, why, size) ||
+               (f->leader != NULL && obs_leader_is_hindered(f->leader, why, size));
   pthread_mutex_unlock(&f->lock);
   return hindered;
 }

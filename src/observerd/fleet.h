@@ -6,6 +6,7 @@
 
 #include "commit/commit.h"
 #include "fleet/hands.h"
+#include "fleet/leader.h"
 #include "fleet/picture.h"
 #include "fleet/producers.h"
 #include "observerd/config.h"
@@ -33,6 +34,10 @@ void obs_fleet_room(obs_fleet *f);
 void obs_fleet_recorded(obs_fleet *f);
 /* With --ack stream: takes a recorded batch over until the stream has it (fleet/acks.h). */
 void obs_fleet_confirm(obs_fleet *f, obs_batch *b);
+/* Files that can change while it runs are to be read again. */
+void obs_fleet_reload(obs_fleet *f);
+/* What takes its time begins to stop; returns at once. */
+void obs_fleet_begin_stop(obs_fleet *f);
 /* Where the bridge listens for what the fleet asks of an edge; NULL: nowhere. */
 const char *obs_fleet_socket(const obs_fleet *f);
 /* Main: sees to it that an edge answers, once the bridge listens there, and about once a second; and before the bridge
@@ -50,6 +55,8 @@ obs_producers *obs_fleet_producers(obs_fleet *f);
 bool obs_fleet_get_worker_counts(obs_fleet *f, obs_fleet_worker_counts *out);
 /* Since the start. Any thread; brief. */
 void obs_fleet_get_ask_counts(obs_fleet *f, obs_fleet_asker_counts *asked, obs_fleet_answerer_counts *answered);
+/* Of the leader's pipeline; zero where there is none. */
+void obs_fleet_get_leader(obs_fleet *f, obs_leader_counts *out);
 /* What the fleet is asked with, until release; false: NATS refuses this daemon. Any thread, several at a time; may wait
  * for a connection. */
 bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out);

@@ -1,5 +1,6 @@
 #include "base/json.h"
 #include "observerd/internal.h"
+#include "observerd/leader.h"
 
 #include <stdlib.h>
 
@@ -42,7 +43,7 @@ static void on_learned(void *arg, const char *topic, obs_str row) {
 
 observer_err obs_daemon_open_learning(obs_daemon *d, const obs_config *o, char *error, size_t size) {
   const char *dir = o->ephemeral ? NULL : o->data_dir;
-  bool openai = o->llm == OBS_CONFIG_LLM_OPENAI;
+  bool openai = o->llm == OBS_CONFIG_LLM_OPENAI, tells = obs_config_tells(o);
   observer_err err;
 
   const obs_clusters_opts clusters = {
@@ -56,15 +57,19 @@ observer_err obs_daemon_open_learning(obs_daemon *d, const obs_config *o, char *
       .clusters = d->clusters,
       .limits = obs_daemon_limits(o),
       .corrections_path = o->corrections_path,
-      .gateway_url = o->gateway_url,
-      .team_url = o->team_url,
+      .gateway_url = tells ? o->gateway_url : NULL,
+      .team_url = tells ? o->team_url : NULL,
       .model = {.kind = openai ? OBS_LLM_OPENAI : OBS_LLM_LAKEHOUSE,
-                .url = o->llm_url,
+                .url = tells ? o->llm_url : NULL,
                 .model = o->model,
                 .key = openai ? getenv("OPENAI_API_KEY") : NULL,
                 .key_file = openai ? o->openai_key_file : NULL,
                 .timeout_ms = (uint32_t)o->llm_timeout_s * 1000},
-      .calls = {.calls_per_hour = o->llm_calls_per_hour, .tokens_per_day = o->llm_tokens_per_day, .redact = d->redact},
+      .calls = {.calls_per_hour = o->llm_calls_per_hour,
+                .tokens_per_day = o->llm_tokens_per_day,
+                .redact = d->redact,
+                .admit = o->leader != NULL ? obs_leader_admit : NULL,
+                .admit_arg = o->leader},
       .escalate_failures = (uint32_t)o->escalate_failures,
       .escalate_window_s = (uint32_t)o->escalate_window_s,
       .escalate_cooldown_s = (uint32_t)o->escalate_cooldown_s,

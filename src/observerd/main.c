@@ -195,7 +195,7 @@ static void log_start(const obs_config *o) {
               {"llm-team-url", o->team_url, "texts of failures that are escalated"},
               {"gateway-url", o->gateway_url, "findings and playbooks"}};
   for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++)
-    if (sent[i].url != NULL)
+    if (sent[i].url != NULL && (obs_config_tells(o) || o->leads))
       obs_log_info("observerd", "%s are sent to the URL of --%s (%s)", sent[i].what, sent[i].option,
                    origins[obs_options_origin(&o->options, sent[i].option)]);
 }

@@ -32,9 +32,10 @@ static observer_err open_access(obs_daemon *d, const obs_config *o, char *error,
   obs_access_counts counts;
   if (d->data_dir != NULL && asprintf(&audit_path, "%s/audit.jsonl", d->data_dir) < 0) return OBSERVER_E_NOMEM;
   observer_err err = obs_listeners_open_access(o, audit_path, &d->access, error, size);
-  if (err == OBSERVER_E_OK && o->keys == NULL) {
+  bool told = err == OBSERVER_E_OK && o->leader == NULL; /* the leader's one socket is its own */
+  if (told && o->keys == NULL) {
     obs_log_info("observerd", "access: open, there is no key file");
-  } else if (err == OBSERVER_E_OK) {
+  } else if (told) {
     obs_access_get_counts(d->access, &counts);
     obs_log_info("observerd", "access: %u keys in %s, audit file %s", counts.keys, o->keys,
                  audit_path != NULL ? audit_path : "none (ephemeral)");
@@ -106,9 +107,9 @@ static observer_err open_redaction(obs_daemon *d, const obs_config *o, char *err
       obs_redact_open(o->redact_kinds, (const char *const *)patterns->items, patterns->n, key, &d->redact, error, size);
   explicit_bzero(key, sizeof(key));
   if (err != OBSERVER_E_OK) return err;
-  if (made) warn_of_new_key(d, name);
+  if (made && o->leader == NULL) warn_of_new_key(d, name); /* each worker has one */
   if (d->journal != NULL) obs_journal_set_redact(d->journal, d->redact);
-  obs_log_set_filter(redact_log, d->redact);
+  if (o->leader == NULL) obs_log_set_filter(redact_log, d->redact);
   log_redaction(d);
   return OBSERVER_E_OK;
 }
@@ -134,7 +135,7 @@ observer_err obs_daemon_open_record(obs_daemon *d, const obs_config *o, char *er
   state.ring = (uint32_t)o->ring;
   state.endpoints = (uint32_t)o->endpoints;
   if ((err = obs_state_open(&state, &d->state)) != OBSERVER_E_OK) return err;
-  if (dir != NULL) set_permissions(o);
+  if (dir != NULL && o->leader == NULL) set_permissions(o);
 
   /* It locks the directory; all files that are opened after it stand under that lock. */
   const obs_journal_opts journal = {.dir = dir,
@@ -145,7 +146,7 @@ observer_err obs_daemon_open_record(obs_daemon *d, const obs_config *o, char *er
                                     .retain_segments = (uint32_t)o->retain_segments,
                                     .retain_bytes = o->retain_bytes,
                                     .retain_seconds = o->retain_hours * 3600,
-                                    .progress = tell_progress};
+                                    .progress = o->leader == NULL ? tell_progress : NULL};
   if (dir != NULL && (err = obs_journal_open(&journal, &d->journal, error, size)) != OBSERVER_E_OK) return err;
 
   if ((err = open_redaction(d, o, error, size)) != OBSERVER_E_OK) return err;

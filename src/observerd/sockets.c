@@ -2,6 +2,7 @@
 #include "learn/advice/advice.h"
 #include "metrics/metrics.h"
 #include "observerd/internal.h"
+#include "observerd/leader.h"
 #include "stream/bind_check.h"
 
 #include <inttypes.h>
@@ -85,7 +86,8 @@ observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *e
   observer_err err;
   const obs_bridge_opts bridge = {.urls = (const char *const *)o->http.items,
                                   .nurls = o->http.n,
-                                  .own_socket = obs_fleet_socket(d->fleet),
+                                  .own_socket =
+                                      o->leader != NULL ? obs_leader_socket(o->leader) : obs_fleet_socket(d->fleet),
                                   .access = d->access,
                                   .commit = d->commit,
                                   .state = d->state,

@@ -546,25 +546,63 @@ void obs_batch_decode(obs_batch *b, obs_batch_format format, const obs_op_limits
   obs_batch_add_message(b, 0, b->size, format, limits, now_ms);
 }
 
-bool obs_batch_decode_row(obs_batch *b, const char *line, size_t len, const char **reason) {
-  static const obs_op_limits limits = {UINT32_MAX, 1, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
-  obs_decoder d = {.r = {.in = obs_cursor_of(line, len), .limits = &limits, .arena = &b->arena, .lax = true},
-                   .b = b,
-                   .profile = OBS_PROFILE_REPLAY,
-                   .trusted = true};
-  obs_cursor *in = &d.r.in;
+/* The whole of a line as the op in ops[b->nops], which is not counted yet. */
+static obs_reader_result decode_row(obs_decoder *d) {
+  obs_cursor *in = &d->r.in;
   obs_json_cursor_space(in);
   bool is_map = in->p < in->end && *in->p == '{';
-  obs_reader_result rc = is_map ? obs_decoder_begin(&d) : obs_reader_wrong(&d.r, OBS_STR("op"), "must be a map");
-  if (rc == OBS_READ_OK) rc = obs_decoder_json.op(&d);
+  obs_reader_result rc = is_map ? obs_decoder_begin(d) : obs_reader_wrong(&d->r, OBS_STR("op"), "must be a map");
+  if (rc == OBS_READ_OK) rc = obs_decoder_json.op(d);
+  if (rc != OBS_READ_OK) return rc;
+  obs_json_cursor_space(in);
+  if (in->p == in->end) return OBS_READ_OK;
+  obs_json_cursor_unexpected(in);
+  return obs_reader_refused(&d->r, OBS_STR("op"));
+}
+
+static obs_decoder row_decoder(obs_batch *b, const char *line, size_t len) {
+  static const obs_op_limits limits = {UINT32_MAX, 1, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+  return (obs_decoder){.r = {.in = obs_cursor_of(line, len), .limits = &limits, .arena = &b->arena, .lax = true},
+                       .b = b,
+                       .profile = OBS_PROFILE_REPLAY,
+                       .trusted = true};
+}
+
+static bool set_op_id(obs_batch *b, obs_op *op, obs_str op_id) {
+  char *text = obs_arena_alloc(&b->arena, op_id.len);
+  if (text == NULL) return false;
+  memcpy(text, op_id.p, op_id.len);
+  op->op_id = (obs_str){text, op_id.len, op_id.plain};
+  op->present |= OBS_BIT(OBS_F_op_id);
+  return true;
+}
+
+obs_op *obs_batch_add_row(obs_batch *b, uint32_t index, const char *line, size_t len, obs_str op_id) {
+  obs_decoder d = row_decoder(b, line, len);
+  uint32_t unknown = b->nunknown;
+  size_t off = b->json.len;
+  d.index = index;
+  obs_reader_result rc = decode_row(&d);
+  bool has_id = rc == OBS_READ_OK && OBS_HAS(d.op, op_id) && d.op->op_id.len > 0;
+  if (rc == OBS_READ_OK && !has_id && !set_op_id(b, d.op, op_id)) rc = obs_reader_no_memory(&d.r, OBS_STR("op_id"));
   if (rc == OBS_READ_OK) {
-    obs_json_cursor_space(in);
-    if (in->p == in->end) {
-      b->nops = 1;
-      return true;
-    }
-    obs_json_cursor_unexpected(in);
-    obs_reader_refused(&d.r, OBS_STR("op"));
+    obs_op_encode(&b->json, d.op, d.op->unknown_count > 0 ? b->unknown + d.op->unknown_first : NULL);
+    if (b->json.oom) rc = obs_reader_no_memory(&d.r, OBS_STR("op"));
+  }
+  if (rc != OBS_READ_OK) {
+    b->nunknown = unknown;
+    obs_batch_reject(b, d.r.why, index, 0, 0, "%s", d.r.reason);
+    return NULL;
+  }
+  b->lines[b->nops] = (obs_batch_line){.off = (uint32_t)off, .len = (uint32_t)(b->json.len - off), .index = index};
+  return &b->ops[b->nops++];
+}
+
+bool obs_batch_decode_row(obs_batch *b, const char *line, size_t len, const char **reason) {
+  obs_decoder d = row_decoder(b, line, len);
+  if (decode_row(&d) == OBS_READ_OK) {
+    b->nops = 1;
+    return true;
   }
   obs_batch_reject(b, d.r.why, 0, 0, 0, "%s", d.r.reason);
   *reason = b->nrejects > 0 ? b->rejects[0].reason : "out of memory";

@@ -126,5 +126,9 @@ void obs_batch_reject(obs_batch *b, obs_reject_class why, uint32_t index, uint32
 /* One journal row: decodes `line` (no newline) with OBS_PROFILE_REPLAY into b->ops[0]; b must be reset. False with
  * `*reason` (in the arena) when it is not an op. */
 bool obs_batch_decode_row(obs_batch *b, const char *line, size_t len, const char **reason);
+/* Adds one as row `index` of a batch that is to be recorded: behind its ops, with the JSON line that is written for it,
+ * and with `op_id` where it has none; to be submitted with the numbers of messages and bytes set. `line` outlives the
+ * batch's way. The op, until the next is added; NULL: a reject. */
+obs_op *obs_batch_add_row(obs_batch *b, uint32_t index, const char *line, size_t len, obs_str op_id);
 
 #endif

@@ -226,6 +226,12 @@ bool obs_calls_post(obs_calls *c, const obs_call *untimed, obs_call_answer *out)
     obs_buf_fini(&redacted);
     return false;
   }
+  if (c->opts.admit != NULL && !c->opts.admit(c->opts.admit_arg, call->key != 0)) {
+    (void)obs_outbound_end_with(out, &url, OBS_CALL_STOPPED, "it is another daemon's to ask now");
+    obs_ledger_end(c, call, &url, begin, out);
+    obs_buf_fini(&redacted);
+    return false;
+  }
 
   uint64_t start = obs_clock_mono_ms(), now = start, deadline = start + call->timeout_ms;
   bool sent = false;

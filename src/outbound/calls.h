@@ -69,6 +69,10 @@ typedef struct {
   uint64_t calls_per_hour;   /* of models and teams; 0: no limit */
   uint64_t tokens_per_day;   /* 0: no limit */
   obs_redact *redact;        /* bodies and answers go through it; outlives the calls; NULL: as they are */
+  /* Asked when the row that a call begins with is on the disk, before the first byte goes out; it may wait. `once`: it
+   * must never be made again. False: it is not this daemon's to make any more. NULL: all are. */
+  bool (*admit)(void *arg, bool once);
+  void *admit_arg;
 } obs_calls_opts;
 
 /* `error_text` names the file and the reason. */

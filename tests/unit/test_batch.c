@@ -301,6 +301,46 @@ static void test_declared_msgpack_is_read_from_its_first_byte(void **state) {
   }
 }
 
+/* Rows that were recorded elsewhere: as they are, with an op_id where they have none. */
+static void test_rows_of_a_journal(void **unused) {
+  (void)unused;
+  static const char *const rows[] = {
+      "{\"timestamp\":\"2026-01-01T00:00:00.000Z\",\"endpoint\":\"/"
+      "a\",\"source\":\"mcp\",\"success\":true,\"duration_ms\":0,"
+      "\"mine\":{\"x\":1}}",
+      "{\"endpoint\":7}",
+      "{\"timestamp\":\"2026-01-01T00:00:00.000Z\",\"endpoint\":\"/"
+      "b\",\"source\":\"bot\",\"success\":false,\"duration_ms\":0,"
+      "\"op_id\":\"own\",\"error\":\"no\"}",
+      "no row",
+  };
+  obs_batch b;
+  assert_int_equal(obs_batch_init(&b), OBSERVER_E_OK);
+  obs_op *taken[4];
+  for (uint32_t i = 0; i < 4; i++)
+    taken[i] = obs_batch_add_row(&b, i, rows[i], strlen(rows[i]), OBS_STR("00000000000000aa:7"));
+  assert_non_null(taken[0]);
+  assert_null(taken[1]);
+  assert_non_null(taken[2]);
+  assert_null(taken[3]);
+  assert_int_equal(b.nops, 2);
+  assert_int_equal(b.nrejects, 2);
+  assert_int_equal(b.rejects[0].index, 1);
+  assert_string_equal(b.rejects[0].reason, "endpoint: required");
+  assert_true(obs_str_is(b.ops[0].op_id, "00000000000000aa:7"));
+  assert_true(obs_str_is(b.ops[1].op_id, "own"));
+  assert_int_equal(b.lines[1].index, 2);
+  /* The line that is written reads as the row, with that op_id. */
+  obs_batch again;
+  const char *reason;
+  assert_int_equal(obs_batch_init(&again), OBSERVER_E_OK);
+  assert_true(obs_batch_decode_row(&again, b.json.p + b.lines[0].off, b.lines[0].len - 1, &reason));
+  assert_true(obs_str_is(again.ops[0].op_id, "00000000000000aa:7"));
+  assert_int_equal(again.ops[0].unknown_count, 1);
+  obs_batch_fini(&again);
+  obs_batch_fini(&b);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_several_are_as_each_alone),
@@ -310,6 +350,7 @@ int main(void) {
       cmocka_unit_test(test_stamps),
       cmocka_unit_test(test_a_mark_before_json),
       cmocka_unit_test(test_declared_msgpack_is_read_from_its_first_byte),
+      cmocka_unit_test(test_rows_of_a_journal),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

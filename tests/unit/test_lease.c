@@ -137,6 +137,34 @@ static void one_that_stops_is_not_waited_for(void **unused) {
   obs_lease_close(w.l);
 }
 
+static void the_lowest_of_those_that_would_leads(void **unused) {
+  (void)unused;
+  static const uint64_t others[] = {2, 3, 0};
+  world w = start();
+  pass(&w, 4000, others);
+  for (uint32_t i = 0; i < PARTITIONS; i++) obs_lease_see(w.l, i, i < 3 ? 102 : i < 6 ? 103 : 0, ++w.revision);
+  pass(&w, 4000, others);
+  (void)act(&w);
+  assert_true(obs_lease_holds(w.l, 6));
+  assert_false(obs_lease_leads(w.l, w.now)); /* it would not */
+  obs_lease_set_leads(w.l, true);
+  assert_true(obs_lease_would_lead(w.l));
+  obs_lease_see_leads(w.l, 3, true);
+  assert_false(obs_lease_leads(w.l, w.now));
+  pass(&w, 500, others); /* with a heartbeat that does not say so, it would not */
+  assert_true(obs_lease_leads(w.l, w.now));
+  obs_lease_see(w.l, 1, 0, ++w.revision); /* while one changes hands nobody begins to */
+  assert_false(obs_lease_leads(w.l, w.now));
+  obs_lease_see(w.l, 1, 102, ++w.revision);
+  assert_true(obs_lease_leads(w.l, w.now));
+  assert_true(obs_lease_is_run_alive(w.l, 102));
+  assert_false(obs_lease_is_run_alive(w.l, 999));
+  assert_false(obs_lease_leads(w.l, w.now + OBS_LEASE_HOLD_MS + 5000)); /* it could not say that it is alive */
+  obs_lease_see_stopped(w.l, w.now, 2);
+  assert_false(obs_lease_is_run_alive(w.l, 102));
+  obs_lease_close(w.l);
+}
+
 /* Behind a pause the others look as if they had been silent: what the bucket says is read first. */
 static void a_pause_makes_nobody_dead(void **unused) {
   (void)unused;
@@ -390,6 +418,7 @@ int main(void) {
       cmocka_unit_test(one_alone_takes_all),
       cmocka_unit_test(one_that_comes_gets_its_share),
       cmocka_unit_test(one_that_stops_is_not_waited_for),
+      cmocka_unit_test(the_lowest_of_those_that_would_leads),
       cmocka_unit_test(a_pause_makes_nobody_dead),
       cmocka_unit_test(heartbeats_that_do_not_come_back_prove_nothing),
       cmocka_unit_test(a_holder_stops_in_time),
