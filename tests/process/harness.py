@@ -18,6 +18,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -580,15 +581,47 @@ def journal_lines(data_dir):
     return lines
 
 
+def last_lines(path, count):
+    """Of a log that may be long: at most the last 64 KiB are read."""
+    with open(path, "rb") as f:
+        f.seek(max(0, os.fstat(f.fileno()).st_size - 65536))
+        return f.read().decode("utf-8", "replace").splitlines()[-count:]
+
+
 class DaemonTest(unittest.TestCase):
-    """Gives each test a temporary directory and daemons that are gone, and checked for sanitizer reports, after it."""
+    """Gives each test a temporary directory and daemons that are gone, and checked for sanitizer reports, after it. Of a test
+    that fails it prints what its daemons wrote to their standard error last, since their files do not outlive it."""
 
     maxDiff = None
+    LOGS = ("daemon.*/stderr.*", "nats*/n*.log")  # of daemons, and of nats-servers (nats.py)
+    LOG_LINES = 40
+
+    def run(self, result=None):
+        self.result = result
+        return super().run(result)
 
     def setUp(self):
         self.tmp = tempfile.mkdtemp(prefix="obs-test-")
         self.addCleanup(shutil.rmtree, self.tmp, True)
+        self.addCleanup(self.show_logs_of_failure)
         self.daemons = 0
+
+    def has_failed(self):
+        """Failures of the test, of a subtest and of a clean-up are there at once since Python 3.11."""
+        found = [test for test, _ in self.result.failures + self.result.errors] if self.result is not None else []
+        return any(getattr(test, "test_case", test) is self for test in found)
+
+    def show_logs_of_failure(self):
+        if not self.has_failed():
+            return
+        by_number = lambda path: [int(n) if n.isdigit() else n for n in re.split(r"(\d+)", path)]
+        for pattern in self.LOGS:
+            for path in sorted(glob.glob(os.path.join(self.tmp, pattern)), key=by_number):
+                lines = last_lines(path, self.LOG_LINES)
+                print("---- %s: %s, the end of %s" % (self.id(), "nothing" if not lines else "%d lines" % len(lines),
+                                                     os.path.relpath(path, self.tmp)), file=sys.stderr)
+                for line in lines:
+                    print("    " + line, file=sys.stderr)
 
     def make(self, data_dir="data", args=(), env=None, **urls):
         """A daemon that is not started. `data_dir` is relative to the test's directory; None is --ephemeral."""
