@@ -1,7 +1,7 @@
 #include "access/keys.h"
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/json_search.h"
 #include "base/row.h"
 #include "base/utf8.h"
 

@@ -1,7 +1,7 @@
 #include "alerts/rules.h"
 
 #include "alerts/known.h"
-#include "base/json.h"
+#include "base/json_search.h"
 #include "base/utf8.h"
 #include "options/options.h"
 

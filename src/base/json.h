@@ -69,7 +69,5 @@ void obs_json_u64s(obs_json_writer *w, const char *name, const uint64_t *v, size
 /* Appends JSON text that cJSON, whose strings end at a NUL, can hold whole: what no C string of UTF-8 can have (U+0000,
  * half a surrogate pair, bytes that are not UTF-8) becomes U+FFFD. */
 void obs_json_mend(obs_str json, obs_buf *out);
-/* Whether a text in it has U+0000, at which cJSON would end it: who must not lose the rest refuses it. */
-bool obs_json_has_nul(obs_str json);
 
 #endif

@@ -34,12 +34,3 @@ void obs_json_mend(obs_str json, obs_buf *out) {
     p += n > 0 ? n : 1;
   }
 }
-
-bool obs_json_has_nul(obs_str json) {
-  for (uint32_t i = 0; i + 1 < json.len; i++) {
-    if (json.p[i] != '\\') continue;
-    if (json.len - i >= 6 && memcmp(json.p + i, "\\u0000", 6) == 0) return true;
-    i++;
-  }
-  return json.len > 0 && memchr(json.p, '\0', json.len) != NULL;
-}

@@ -58,3 +58,12 @@ bool obs_json_search_in(const obs_json_search *s, obs_str json, obs_buf *scratch
   }
   return false;
 }
+
+bool obs_json_has_nul(obs_str json) {
+  for (uint32_t i = 0; i + 1 < json.len; i++) {
+    if (json.p[i] != '\\') continue;
+    if (json.len - i >= 6 && memcmp(json.p + i, "\\u0000", 6) == 0) return true;
+    i++;
+  }
+  return json.len > 0 && memchr(json.p, '\0', json.len) != NULL;
+}

@@ -17,5 +17,7 @@ obs_json_search obs_json_search_for(obs_str text);
 bool obs_json_search_may(const obs_json_search *s, obs_str json);
 /* Whether a value of `json`, which is valid, has it. `scratch` is written over. */
 bool obs_json_search_in(const obs_json_search *s, obs_str json, obs_buf *scratch);
+/* Whether a text of `json` has U+0000, at which cJSON would end it: who must not lose the rest refuses it. */
+bool obs_json_has_nul(obs_str json);
 
 #endif

@@ -1,5 +1,6 @@
 /* GET, POST and DELETE silences: what operators do not want to hear of. Setting and ending one waits for the disk, on
  * the thread `obs:judge`, and is audited with the key's id. */
+#include "base/json_search.h"
 #include "bridge/internal.h"
 
 #include <inttypes.h>

@@ -1,6 +1,7 @@
 /* What is posted for review, read and checked. */
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/json_search.h"
 #include "base/row.h"
 #include "base/utf8.h"
 #include "learn/reviews/internal.h"
