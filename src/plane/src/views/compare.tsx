@@ -4,11 +4,12 @@ import { useMemo, useState } from 'preact/hooks';
 import { query } from '../api';
 import { useData } from '../data';
 import { Asked, Panel, Say } from '../parts/panels';
-import { Ago, Clock, Ms, Text } from '../parts/values';
+import { Clock, Ms, Text } from '../parts/values';
 import { go, here, href, route } from '../router';
 import { count, many, span } from '../text';
 import type { Op, Paged } from '../types';
 import { type Pair, align, goesApart, parting } from './compare_align';
+import { type Run, Runs, newRun, tally } from './runs';
 import { type Row, type Timeline, isWork, rowId } from './trace_layout';
 import './compare.css';
 
@@ -17,11 +18,7 @@ const SHOWN = 8;
 
 /* ---- with which ---- */
 
-interface Candidate {
-  value: string;
-  ops: number;
-  failures: number;
-  last: string | number;
+interface Candidate extends Run {
   /** How many of its ops are of a class of tasks that the run has too: most of them, and it does the same. */
   alike: number;
 }
@@ -37,11 +34,9 @@ function candidates(of: keyof Op, value: string, list: Op[], own: Timeline | nul
   for (const op of list) {
     const name = op[of];
     if (typeof name !== 'string' || name === value) continue;
-    const c = found.get(name) ?? { value: name, ops: 0, failures: 0, last: op.timestamp, alike: 0 };
-    c.ops += 1;
-    if (!op.success) c.failures += 1;
+    const c = found.get(name) ?? { ...newRun(name, op), alike: 0 };
+    tally(c, op);
     if (classes.has(op.task_class ?? op.endpoint)) c.alike += 1;
-    if (op.timestamp > c.last) c.last = op.timestamp;
     found.set(name, c);
   }
   const share = (c: Candidate): number => c.failures / c.ops;
@@ -68,24 +63,7 @@ export function CompareWith({ of, value, own }: { of: keyof Op; value: string; o
         <button type="submit">Compare</button>
       </form>
       <Asked data={last} rows={4} isEmpty={() => list.length === 0} empty={<Say title="Among the last ops there is no other." />}>
-        {() => (
-          <ul class="starts">
-            {list.map((c) => (
-              <li key={c.value}>
-                <a href={to(c.value)} data-row>
-                  <span class="num quiet">{many(c.ops, 'op')}</span>
-                  <span class="one-line">
-                    <Text s={c.value} max={80} />
-                  </span>
-                  <span class={`num ${c.failures ? 'fail' : 'quiet'}`}>{many(c.failures, 'failure')}</span>
-                  <span class="quiet">
-                    <Ago t={c.last} ago />
-                  </span>
-                </a>
-              </li>
-            ))}
-          </ul>
-        )}
+        {() => <Runs list={list} lead={(c) => <span class="num quiet">{many(c.ops, 'op')}</span>} link={(c) => to(c.value)} />}
       </Asked>
     </Panel>
   );

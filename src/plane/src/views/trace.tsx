@@ -4,12 +4,13 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { query } from '../api';
 import { useData } from '../data';
 import { Asked, Panel, Say } from '../parts/panels';
-import { Ago, Clock, Id, Ms, Num, Text } from '../parts/values';
+import { Clock, Id, Ms, Num, Text } from '../parts/values';
 import { go, here, href, route, setParams, to } from '../router';
 import { now, ops } from '../store';
 import { clock, count, cut, many, millis, span } from '../text';
 import type { Op, Paged } from '../types';
 import { Compare, CompareWith } from './compare';
+import { type Run, Runs, newRun, tally } from './runs';
 import { Choice, Side, chosen } from './side';
 import { type Drawing, type OpRow, type Placed, type Row, type RunRow, type Timeline, LANE, draw, isWork, middle, rowId, seqOf } from './trace_layout';
 import './trace.css';
@@ -33,12 +34,8 @@ const BACK = [
 
 /* ---- which one ---- */
 
-interface Recent {
+interface Recent extends Run {
   key: Key;
-  value: string;
-  ops: number;
-  failures: number;
-  last: string | number;
 }
 
 interface OpsAnswer extends Paged {
@@ -53,10 +50,8 @@ function recent(list: Op[]): Recent[] {
     if (!key) continue;
     const value = op[key] ?? '';
     const at = `${key}\t${value}`;
-    const r = found.get(at) ?? { key, value, ops: 0, failures: 0, last: op.timestamp };
-    r.ops += 1;
-    if (!op.success) r.failures += 1;
-    if (op.timestamp > r.last) r.last = op.timestamp;
+    const r = found.get(at) ?? { ...newRun(value, op), key };
+    tally(r, op);
     found.set(at, r);
   }
   return [...found.values()].sort((a, b) => b.failures - a.failures || (a.last < b.last ? 1 : -1)).slice(0, 12);
@@ -97,24 +92,7 @@ function Start(): JSX.Element {
       <Ask first="session_id" />
       <Panel title="Runs that failed lately">
         <Asked data={failed} rows={8} isEmpty={() => list.length === 0} empty={<Say title="No failed op names its session, cycle or agent." />}>
-          {() => (
-            <ul class="starts">
-              {list.map((r) => (
-                <li key={r.key + r.value}>
-                  <a href={href('trace', [], { [r.key]: r.value })} data-row>
-                    <span class="quiet">{KEYS.find(([k]) => k === r.key)?.[1]}</span>
-                    <span class="one-line">
-                      <Text s={r.value} max={80} />
-                    </span>
-                    <span class={`num ${r.failures ? 'fail' : 'quiet'}`}>{many(r.failures, 'failure')}</span>
-                    <span class="quiet">
-                      <Ago t={r.last} ago />
-                    </span>
-                  </a>
-                </li>
-              ))}
-            </ul>
-          )}
+          {() => <Runs list={list} lead={(r) => <span class="quiet">{KEYS.find(([k]) => k === r.key)?.[1]}</span>} link={(r) => href('trace', [], { [r.key]: r.value })} />}
         </Asked>
       </Panel>
     </div>
