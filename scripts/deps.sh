@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and only those. What is there already is left as it is.
 #
-#   scripts/deps.sh GROUP...     build | test | browser | check | plane | fuzz | bench | debian13 | newcomer | package | machine
+#   scripts/deps.sh GROUP...     build | fleet | test | browser | check | plane | fuzz | bench | debian13 | newcomer | package | machine
 set -euo pipefail
 
 [ ! -r /etc/os-release ] || . /etc/os-release
@@ -23,6 +23,7 @@ group_packages() {
   case $1 in
     build) echo gcc libc6-dev cmake ninja-build pkgconf libnng-dev "$(msgpack_package)" libxxhash-dev libinih-dev \
       libcjson-dev libcurl4-openssl-dev libncurses-dev zlib1g-dev libssl-dev libpcre2-dev libnats-dev ;;
+    fleet) echo nats-server ;;
     test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl openssl groff-base tmux zsh fish haproxy nginx-light nats-server prometheus prometheus-alertmanager \
       systemd ca-certificates python3-yaml python3-jsonschema "$(kubectl_packages)" "$(node_packages)" ;;
     browser) echo chromium ;;

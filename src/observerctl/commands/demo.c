@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 enum { TICK_MS = 100, RATE_MAX = 5120, SPEED_MAX = 60, TIMEOUT_MS = 10000 };
 
@@ -96,7 +97,9 @@ static int run_demo(const obs_args *args) {
             .corrections = obs_args_text(args, "corrections"),
             .rate = (unsigned)obs_args_u64(args, "rate"),
             .speed = (unsigned)obs_args_u64(args, "speed")};
-  obs_fleet_init(&d.fleet, (uint32_t)(obs_clock_wall_ms() / 1000));
+  uint32_t run; /* another one than of a demo that began in the same second: theirs may be one fleet's ops */
+  if (getrandom(&run, sizeof(run), 0) != (ssize_t)sizeof(run)) run = (uint32_t)obs_clock_mono_ns();
+  obs_fleet_init(&d.fleet, run);
   if (obs_publisher_open(&d.publisher)) {
     printf("demo: what happens here is made up; the daemon at %s records it like all else\n", d.publisher.url);
     play(&d);
