@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Follows the README as a newcomer does, in a bare Debian 13 in which nothing is installed by hand: its commands under Start,
-# the demo with the three commands that it names, and those under Install. They are taken from the README as they stand there.
+# the demo with the three commands that it names, those under Install, and a fleet. They are taken from the README as they stand there.
 # Then tests/process/test_readme.py runs all other blocks of the README and of proto, with the packages that these name.
 # What is tried is a `git clone` of HEAD: what is not committed is not in it.
 # Fails when one of them does, and prints how long it took from the start of the clone to the first op on the screen.
@@ -18,6 +18,8 @@ fail() {
 }
 
 # ---- inside the tree ----
+
+FLEET='Beyond one machine' # the heading
 
 block() { # PAGE HEADING PLACE: the block of code at that place, from 1, below the heading; without remarks
   awk -v heading="## $2" -v place="$3" '
@@ -100,6 +102,22 @@ installation() {
   say 'installed, and taken away again'
 }
 
+fleet() {
+  local publish ask
+  start "$(block README.md "$FLEET" 1)"
+  await '^Logs: ' run.out 'fleet'
+  { read -r publish && read -r ask; } < <(block README.md "$FLEET" 2)
+  type_in "$publish" '1 recorded'
+  for ((i = 0; i < 60; i++)); do # it is counted as soon as a worker has folded it
+    sh -c "$ask" >fleet.out 2>/dev/null || fail "$ask" run.out
+    if grep -q '"total":1,' fleet.out && grep -q '"missing":\[\]' fleet.out; then break; fi
+    sleep 0.5
+  done
+  [ "$i" -lt 60 ] || fail 'the fleet does not count the op' fleet.out
+  stop 130
+  say 'a fleet has counted an op'
+}
+
 named_packages() { # PAGE...: "package `x`", "packages `x` and `y`"
   # shellcheck disable=SC2016  # these are Markdown's
   grep -oh 'packages\? `[a-z0-9+.-]*`\( and `[a-z0-9+.-]*`\)*' "$@" | grep -o '`[^`]*`' | tr -d '`' | sort -u
@@ -169,5 +187,8 @@ mapfile -t packages < <(named_packages "$in_tree/README.md" "$in_tree/proto/publ
 printf '$ apt-get install %s\n' "${packages[*]}"
 tree_run "$here" DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >"$here/packages.out" 2>&1 ||
   fail 'the packages that the README names are not installed' "$here/packages.out"
-inside installation other_blocks
+# What run-cluster.sh itself would install, had it a network here.
+tree_run "$here" DEBIAN_FRONTEND=noninteractive sh -ec 'cd /src/observer && scripts/deps.sh fleet' >"$here/fleet.out" 2>&1 ||
+  fail 'nats-server is not installed' "$here/fleet.out"
+inside installation fleet other_blocks
 say "all done $((($(date +%s%N) - CLONED_AT) / 1000000)) ms after the clone began"

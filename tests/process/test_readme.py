@@ -1,6 +1,6 @@
-"""Every block of the README and of the pages in proto is run as it stands, but for the ports: those under Start and Install by
-scripts/newcomer.sh in a bare Debian, the others here; newcomer.sh runs this file there, too. And where the documents lead to,
-there is something."""
+"""Every block of the README and of the pages in proto is run as it stands, but for the ports: those under Start, Install and Beyond
+one machine by scripts/newcomer.sh in a bare Debian, the others here; newcomer.sh runs this file there, too. And where the documents
+lead to, there is something."""
 
 import glob
 import json
@@ -12,11 +12,15 @@ from urllib.parse import urlsplit
 from harness import BUILD, ROOT, SLOW, DaemonTest, main, wait_until
 from installed import Installed, build_flags, run
 
+FLEET = "Beyond one machine"
 # Blocks of the README that newcomer.sh runs, by the heading that they stand under and their place below it.
 NEWCOMER = {("Start", 0): ["apt-get update && apt-get install -y git"],
             ("Start", 1): ["scripts/run.sh", "scripts/run.sh --demo"],
             ("Install", 0): ["cmake --install build --prefix /usr/local", "ldconfig"],
-            ("Install", 1): ["xargs rm -f < build/install_manifest.txt", "ldconfig"]}
+            ("Install", 1): ["xargs rm -f < build/install_manifest.txt", "ldconfig"],
+            (FLEET, 0): ["scripts/run-cluster.sh"],
+            (FLEET, 1): ["build/observerctl pub --url http://127.0.0.1:3810 --endpoint /v1/chat --success",
+                         "curl 'http://127.0.0.1:3800/v1/observer/summary?scope=cluster'"]}
 FILES = {"c": "publish.c", "python": "publish.py", "js": "publish.mjs"}
 OLD_ROW = ('{"timestamp":"2025-05-01T10:00:00.000Z","endpoint":"scenario:fill","input_summary":"fill welder×2 in Toledo, OH",'
            '"success":true,"duration_ms":12,"output_summary":"filled","source":"scenario"}\n')
