@@ -48,7 +48,8 @@ typedef struct {
   uint32_t mark;     /* of a cluster: the turn that saw it */
   int64_t resolved_ms, clear_ms;
   obs_alert *alert; /* NULL: inactive */
-  bool said;        /* the alert's words are of these two numbers */
+  bool said;        /* the alert's words are of this verdict and these two numbers */
+  uint8_t said_verdict;
   uint64_t said_n, said_m;
 } obs_engine_group;
 

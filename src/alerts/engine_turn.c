@@ -27,7 +27,8 @@ typedef struct {
   /* Two numbers that stay as they are as long as the words do; and what the words need besides, NULL where the form has
    * none. */
   uint64_t n, m;
-  const char *text; /* of a kind of failure, or why the daemon fails */
+  uint64_t within_ms; /* of a rate: the window that they are of */
+  const char *text;   /* of a kind of failure, or why the daemon fails */
   const char *place;
   obs_cluster_state state;
 } finding;
@@ -95,14 +96,17 @@ static void find_rate(const turn *x, obs_engine_group *g, finding *f) {
   double share = g->sum_n > 0 ? (double)g->sum_m / (double)g->sum_n : 0;
   /* With a shorter window to be clear in, no op there says nothing, unless the longer one is empty as well. */
   last_of(x, g, r->clear_within_ms > 0 ? r->clear_within_ms : r->within_ms, &n, &m);
-  bool is_clear = g->sum_n == 0 || share < r->clear_below || (n > 0 && (double)m / (double)n < r->clear_below);
+  bool clear_long = g->sum_n == 0 || share < r->clear_below;
+  bool clear_short = n > 0 && (double)m / (double)n < r->clear_below;
   bool above =
       g->sum_n >= r->min_ops && (r->confidence > 0 ? lower_bound(g->sum_m, g->sum_n, r->confidence) : share) > r->above;
-  f->value = share;
   f->threshold = r->above;
-  f->verdict = is_clear ? CLEAR : above ? HOLDS : BETWEEN;
-  f->n = g->sum_n;
-  f->m = g->sum_m;
+  f->verdict = clear_long || clear_short ? CLEAR : above ? HOLDS : BETWEEN;
+  bool is_short = clear_short && !clear_long;
+  f->n = is_short ? n : g->sum_n;
+  f->m = is_short ? m : g->sum_m;
+  f->within_ms = is_short ? r->clear_within_ms : r->within_ms;
+  f->value = is_short ? (double)m / (double)n : share;
 }
 
 static bool is_regular(const obs_engine_group *g) {
@@ -171,9 +175,34 @@ static void find_absence(const turn *x, obs_engine_group *g, finding *f) {
   f->m = (uint64_t)(gap > 0 ? gap / unit * unit : 0);
 }
 
-/* What holds, in words. */
+static void say_rate(const turn *x, const obs_engine_group *g, const finding *f, char *out, size_t size) {
+  static const char *const than[] = {[CLEAR] = "less than", [BETWEEN] = "not less than", [HOLDS] = "more than"};
+  const obs_rule *r = x->t->rule;
+  char of[600], time[OBS_RULES_DURATION];
+  const char *where_it_is = where(x, g, of, sizeof(of)), *within = obs_rules_duration(f->within_ms, time);
+  if (f->n == 0)
+    (void)snprintf(out, size, "no op%s within %s", where_it_is, within);
+  else
+    (void)snprintf(out, size, "%" PRIu64 " of %" PRIu64 " ops%s %s within %s: %.0f %%, %s %g %%", f->m, f->n,
+                   where_it_is, r->bad, within, f->value * 100, than[f->verdict],
+                   (f->verdict == HOLDS ? r->above : r->clear_below) * 100);
+}
+
+/* What was said is so no longer, where there are no words of what is instead. */
+static void say_no_longer(char *out, size_t size) {
+  static const char no_longer[] = "no longer: ";
+  size_t head = sizeof(no_longer) - 1, n = strlen(out);
+  if (strncmp(out, no_longer, head) == 0) return;
+  if (n > size - head - 1) n = size - head - 1;
+  memmove(out + head, out, n);
+  memcpy(out, no_longer, head);
+  out[head + n] = '\0';
+}
+
+/* What holds, or how it is instead, in words. */
 static void say(const turn *x, const obs_engine_group *g, const finding *f, char *out, size_t size) {
   const obs_rule *r = x->t->rule;
+  bool clear = f->verdict == CLEAR;
   char of[600], time[OBS_RULES_DURATION];
   switch (r->form) {
   case OBS_RULE_OP:
@@ -181,20 +210,27 @@ static void say(const turn *x, const obs_engine_group *g, const finding *f, char
                    obs_rules_duration(r->within_ms, time), r->bad);
     break;
   case OBS_RULE_RATE:
-    (void)snprintf(out, size, "%" PRIu64 " of %" PRIu64 " ops%s %s within %s: %.0f %%, more than %g %%", f->m, f->n,
-                   where(x, g, of, sizeof(of)), r->bad, obs_rules_duration(r->within_ms, time), f->value * 100,
-                   r->above * 100);
+    say_rate(x, g, f, out, size);
     break;
   case OBS_RULE_ABSENCE:
-    (void)snprintf(out, size, "no op%s has come for %s", where(x, g, of, sizeof(of)), obs_rules_duration(f->m, time));
+    if (clear)
+      (void)snprintf(out, size, "ops%s come again", where(x, g, of, sizeof(of)));
+    else
+      (void)snprintf(out, size, "no op%s has come for %s", where(x, g, of, sizeof(of)), obs_rules_duration(f->m, time));
     break;
   case OBS_RULE_CLUSTER:
-    (void)snprintf(out, size, "a kind of failure that is %s: %" PRIu64 " failures within %s%s%s: %s",
-                   obs_cluster_state_names[f->state], f->m, obs_rules_duration(r->within_ms, time),
-                   f->place != NULL ? " at " : "", f->place != NULL ? f->place : "", f->text);
+    if (clear)
+      say_no_longer(out, size);
+    else
+      (void)snprintf(out, size, "a kind of failure that is %s: %" PRIu64 " failures within %s%s%s: %s",
+                     obs_cluster_state_names[f->state], f->m, obs_rules_duration(r->within_ms, time),
+                     f->place != NULL ? " at " : "", f->place != NULL ? f->place : "", f->text);
     break;
   case OBS_RULE_SELF:
-    (void)snprintf(out, size, "%s", f->text);
+    if (clear)
+      say_no_longer(out, size);
+    else
+      (void)snprintf(out, size, "%s", f->text);
     break;
   case OBS_RULE_FORMS:
     break;
@@ -273,18 +309,17 @@ static bool begin(const turn *x, obs_engine_group *g, uint32_t slot, const findi
   return true;
 }
 
-/* A fresher value while it matters: of one that recovers, the one that fired stays. Its words are made anew when they
- * would be others: a thousand alerts that fire are looked at each second. Those of kinds and of the daemon itself,
- * which are few, have texts of others in them. */
+/* The value and the words of now, also of one that recovers: who reads that it does wants to know how it is. The words
+ * are made anew when they would be others: a thousand alerts are looked at each second. Those of kinds and of the
+ * daemon itself, which are few, have texts of others in them. */
 static void refresh(const turn *x, obs_engine_group *g, const finding *f) {
   obs_alert *a = g->alert;
-  if (a->state == OBS_ALERT_RECOVERING && a->text[0] != '\0') return;
-  if (x->t->rule->form == OBS_RULE_CLUSTER && f->text == NULL) return; /* a kind that is gone: what was said stands */
   a->value = f->value;
-  a->threshold = f->threshold;
+  if (f->threshold != 0) a->threshold = f->threshold; /* 0: of a kind that is gone */
   set_seqs(g, a);
-  if (g->said && f->text == NULL && g->said_n == f->n && g->said_m == f->m) return;
+  if (g->said && f->text == NULL && g->said_verdict == f->verdict && g->said_n == f->n && g->said_m == f->m) return;
   g->said = true;
+  g->said_verdict = f->verdict;
   g->said_n = f->n;
   g->said_m = f->m;
   say(x, g, f, a->text, sizeof(a->text));
@@ -300,7 +335,7 @@ static void step(const turn *x, obs_engine_group *g, uint32_t slot, const findin
   }
   obs_alert *a = g->alert;
   if (a == NULL) return;
-  if (v != CLEAR) refresh(x, g, f);
+  refresh(x, g, f);
   switch (a->state) {
   case OBS_ALERT_PENDING:
     if (v != HOLDS)

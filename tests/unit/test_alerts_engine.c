@@ -32,6 +32,18 @@ static obs_alert_state state_of(const alert_driver *d) {
   return OBS_ALERT_STATES; /* inactive */
 }
 
+static bool take_text(void *arg, const obs_alert *a) {
+  (void)snprintf(arg, OBS_ALERT_TEXT_MAX, "%s", a->text);
+  return false;
+}
+
+static const char *text_of(const alert_driver *d) {
+  static char text[OBS_ALERT_TEXT_MAX];
+  text[0] = '\0';
+  obs_engine_each(d->engine, take_text, text);
+  return text;
+}
+
 static void test_states_of_a_rate(void **state) {
   (void)state;
   alert_driver d;
@@ -50,9 +62,11 @@ static void test_states_of_a_rate(void **state) {
   /* Between the thresholds nothing changes. */
   live(&d, "a", 25, 0); /* 130 of 380: 34 % */
   assert_int_equal(state_of(&d), OBS_ALERT_FIRING);
+  assert_string_equal(text_of(&d), "130 of 380 ops of endpoint a failed within 1m: 34 %, not less than 20 %");
   live(&d, "a", 30, 0); /* they leave the window: 130 of 600, then fewer */
   for (int i = 0; i < 60 && state_of(&d) == OBS_ALERT_FIRING; i++) live(&d, "a", 1, 0);
   assert_int_equal(state_of(&d), OBS_ALERT_RECOVERING);
+  assert_string_equal(text_of(&d), "40 of 590 ops of endpoint a failed within 1m: 7 %, less than 20 %");
   live(&d, "a", 15, 10); /* it is back before `keep` is over: no transition */
   assert_int_equal(state_of(&d), OBS_ALERT_FIRING);
   assert_int_equal(d.nevents, 1);
@@ -60,6 +74,7 @@ static void test_states_of_a_rate(void **state) {
   assert_int_equal(state_of(&d), OBS_ALERT_STATES);
   assert_int_equal(d.nevents, 2);
   assert_int_equal(d.events[1].state, OBS_ALERT_RESOLVED);
+  assert_string_equal(d.events[1].text, "0 of 590 ops of endpoint a failed within 1m: 0 %, less than 20 %");
   alert_end(&d);
 }
 
@@ -183,6 +198,7 @@ static void test_absence(void **state) {
   alert_pass(&d, 12);
   assert_int_equal(d.nevents, 2);
   assert_int_equal(d.events[1].state, OBS_ALERT_RESOLVED);
+  assert_string_equal(d.events[1].text, "ops come again");
   alert_end(&d);
 }
 
@@ -283,6 +299,7 @@ static void test_self(void **state) {
   alert_pass(&d, 40);
   assert_int_equal(d.nevents, 2);
   assert_int_equal(alert_count(&d, "not-recording", OBS_ALERT_RESOLVED, NULL), 1);
+  assert_string_equal(d.events[1].text, "no longer: No space left on device");
   alert_end(&d);
 }
 
@@ -322,6 +339,8 @@ static void test_new_kind(void **state) {
   kinds(&d, 1200, 0, NULL);
   assert_int_equal(alert_count(&d, "new-kind", OBS_ALERT_RESOLVED, NULL), 1);
   assert_int_equal(d.nevents, 2);
+  assert_string_equal(d.events[1].text,
+                      "no longer: a kind of failure that is new: 120 failures within 10m: disk full on host");
   kinds(&d, 480, 60, "disk full on host"); /* resolved by now: it has regressed */
   assert_int_equal(alert_count(&d, "new-kind", OBS_ALERT_FIRING, NULL), 2);
   alert_end(&d);
