@@ -32,7 +32,7 @@ exec 3>&2       # for errors, where bash's own remarks on killed jobs are not to
 
 declare -A pid_of=() again_at=() url_of=() # by name of part; url_of by NAME.KIND
 edges=() workers=() demos=()
-data='' temporary='' failed=''
+data='' temporary='' failed='' stop_began=0
 
 say() { printf '%s\n' "$*"; }
 usage() { say "run-cluster: $1 (--help says what there is)" >&3; exit 2; }
@@ -133,8 +133,32 @@ start_nats() { # NAME
   spawn "$1" "$nats_server" --config "$data/nats/$1.conf"
 }
 
+jetstream_of() { get "${monitor_port[$1]}" /jsz | tr -d ' \n'; }
+
 nats_is_ready() { # NAME: it serves JetStream, and knows its cluster's leader
-  get "${monitor_port[$1]}" /healthz | grep -q '"ok"' && get "${monitor_port[$1]}" /jsz | tr -d ' \n' | grep -q '"meta_cluster":{[^}]*"leader":"nats'
+  get "${monitor_port[$1]}" '/healthz?js-server-only=true' | grep -q '"ok"' && jetstream_of "$1" | grep -q '"meta_cluster":{[^}]*"leader":"nats'
+}
+
+nats_are_one() { # each knows of all
+  local name
+  for name in "${NATS[@]}"; do jetstream_of "$name" | grep -q "\"cluster_size\":${#NATS[@]}" || return 1; done
+}
+
+# On a busy machine a cluster that is new may form without one of its servers, and stays so: then it begins once more.
+start_all_nats() {
+  local name end new='' try
+  [ -e "$data/nats/${NATS[0]}" ] || new=yes
+  for try in 1 2 3; do
+    for name in "${NATS[@]}"; do start_nats "$name"; done
+    for name in "${NATS[@]}"; do await 'has no JetStream' "$name" nats_is_ready; done
+    [ -n "$new" ] || return 0
+    end=$((SECONDS + 20))
+    while ! nats_are_one && [ "$SECONDS" -lt "$end" ]; do sleep 0.2; done
+    if nats_are_one; then return 0; fi
+    [ "$try" != 3 ] || fail 'the nats-servers do not find each other' "${NATS[0]}"
+    end_group 'nats-servers: they have not found each other, once more' "${NATS[@]}" || true
+    for name in "${NATS[@]}"; do rm -rf "$data/nats/$name"; done
+  done
 }
 
 # ---- observerds ----
@@ -250,8 +274,7 @@ start_all() {
     pick_port $((8221 + n)) && monitor_port[$name]=$port
   done
   say "starting ${#NATS[@]} nats-servers ($("$nats_server" --version | sed 's/.*v//'))"
-  for name in "${NATS[@]}"; do start_nats "$name"; done
-  for name in "${NATS[@]}"; do await 'has no JetStream' "$name" nats_is_ready; done
+  start_all_nats
   for ((n = 1; n <= n_edges; n++)); do edges+=("edge$n"); done
   for ((n = 1; n <= n_workers; n++)); do workers+=("worker$n"); done
   say "starting $n_edges edges and $n_workers workers"
@@ -348,13 +371,15 @@ end_group() { # WHAT NAME...: all at once, each with its time; status 1: one did
   return "$bad"
 }
 
-kill_all() { # the second Ctrl-C
+kill_all() { # Ctrl-C again. Not at once: one press may come twice, to this script and to its group
   local name
+  if [ "$SECONDS" -lt $((stop_began + 2)) ]; then return; fi
   for name in "${!pid_of[@]}"; do kill -KILL "${pid_of[$name]}" || true; done
 }
 
 stop() { # only what this script started
   local status=$? bad=0
+  stop_began=$SECONDS
   trap '' HUP
   trap kill_all INT TERM
   exec 2>/dev/null
