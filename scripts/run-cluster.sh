@@ -32,7 +32,7 @@ exec 3>&2       # for errors, where bash's own remarks on killed jobs are not to
 
 declare -A pid_of=() again_at=() url_of=() # by name of part; url_of by NAME.KIND
 edges=() workers=() demos=()
-data='' temporary='' failed='' stop_began=0
+data='' temporary='' failed='' stop_began=0 tick=''
 
 say() { printf '%s\n' "$*"; }
 usage() { say "run-cluster: $1 (--help says what there is)" >&3; exit 2; }
@@ -334,8 +334,10 @@ note_end() { # NAME: it is gone, and nobody here ended it
 watch() {
   local name
   while true; do
-    sleep 1 9>&- & # it may outlive this, and must not hold the lock
-    wait $! || true
+    sleep 1 9>&- & # without the lock, which it must not hold for longer than this
+    tick=$!
+    wait "$tick" || true
+    tick=''
     for name in "${!pid_of[@]}"; do is_alive "$name" || note_end "$name"; done
     for name in "${!again_at[@]}"; do
       [ "$SECONDS" -ge "${again_at[$name]}" ] || continue
@@ -383,6 +385,7 @@ stop() { # only what this script started
   trap '' HUP
   trap kill_all INT TERM
   exec 2>/dev/null
+  [ -z "$tick" ] || kill "$tick" || true
   end_group 'the made-up fleet' ${demos[@]+"${demos[@]}"} || bad=1
   end_group 'edges' ${edges[@]+"${edges[@]}"} || bad=1
   end_group 'workers' ${workers[@]+"${workers[@]}"} || bad=1

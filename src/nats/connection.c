@@ -103,13 +103,15 @@ observer_err obs_nats_refused(int code, jsErrCode err_code, const char *text, ch
 
 /* ---- what libnats tells ---- */
 
+/* That the connection ends while it is closed is no news. */
 static void tell(obs_nats *n, bool connected, const char *why) {
   pthread_mutex_lock(&n->mutex);
+  bool stopping = n->stopping;
   atomic_store(&n->connected, connected);
   pthread_cond_broadcast(&n->cond);
   pthread_mutex_unlock(&n->mutex);
   if (!connected) obs_nats_fail_waiting(n, why);
-  if (n->changed != NULL) n->changed(n->arg, connected, why);
+  if (n->changed != NULL && (connected || !stopping)) n->changed(n->arg, connected, why);
 }
 
 static void on_connected(natsConnection *nc, void *arg) {
@@ -204,6 +206,13 @@ static observer_err say_refused(const obs_nats *n, char *why) {
   return OBSERVER_E_DENIED;
 }
 
+/* The address as it was given, but for a user's name and password. */
+static void say_unanswered(const obs_nats_opts *o) {
+  const char *user = strrchr(o->urls[0], '@');
+  obs_log_warn("nats", "no server answers at %s%s; tried again until one does", user != NULL ? user + 1 : o->urls[0],
+               o->nurls > 1 ? ", nor at the others" : "");
+}
+
 observer_err obs_nats_open(const obs_nats_opts *opts, obs_nats **out, char *why) {
   natsOptions *options = NULL;
   natsStatus s;
@@ -243,7 +252,10 @@ observer_err obs_nats_open(const obs_nats_opts *opts, obs_nats **out, char *why)
   if ((err = obs_nats_open_acks(n, why)) != OBSERVER_E_OK) goto fail;
   natsOptions_Destroy(options);
   *out = n;
-  if (s == NATS_OK) tell(n, true, "");
+  if (s == NATS_OK)
+    tell(n, true, "");
+  else /* `changed` is about a connection that there was */
+    say_unanswered(opts);
   return OBSERVER_E_OK;
 fail:
   /* A certificate that nobody vouches for, or refused credentials, end it at once. */

@@ -143,12 +143,16 @@ class Faults(ForwardTest):
         servers = self.servers()
         servers.kill()
         daemon = self.start(args=forward(servers))
+        address = servers.urls[0].split("//")[1]
+        self.assertIn("no server answers at nats://%s; tried again until one does" % address, daemon.stderr())
         self.record(daemon, 0, 2000)
         daemon.restart(kill=True)
         self.record(daemon, 2000, 500)
         servers.start()
         self.wait_forwarded(daemon)
         self.assertEqual(self.check(servers, daemon).repeated, 0)
+        daemon.stop()
+        self.assertNotIn("NATS is away", daemon.stderr())  # its own end is no news
 
     def test_edge_killed_before_it_wrote_how_far_it_was(self):
         """The stream itself tells: nothing is stored twice, although the file `forward` is lost or old."""

@@ -125,7 +125,10 @@ class KubernetesTest(DaemonTest):
                          ["NetworkPolicy", "PodDisruptionBudget", "PodMonitor", "Service", "StatefulSet"])
         for name, option in (("observer", "OBSERVER_FORWARD"), ("observer-worker", "OBSERVER_JETSTREAM")):
             found = self.check_instance(parts[name])
-            env = {v["name"]: v.get("value") for v in found["StatefulSet"]["template"]["spec"]["containers"][0]["env"]}
+            template = found["StatefulSet"]["template"]
+            self.assertEqual([c["labelSelector"]["matchLabels"] for c in template["spec"]["topologySpreadConstraints"]],
+                             [template["metadata"]["labels"]])
+            env = {v["name"]: v.get("value") for v in template["spec"]["containers"][0]["env"]}
             host, port = re.fullmatch(r"nats://(\w+):(\d+)", env[option]).groups()
             self.assertEqual(found["NetworkPolicy"]["egress"][1],
                              {"to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": host}}}],
