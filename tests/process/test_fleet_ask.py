@@ -10,7 +10,7 @@ import urllib.parse
 import nats
 from ctl import CtlTest
 from fleet import FleetTest
-from harness import main, wait_until
+from harness import SLOW, main, wait_until
 from keys import KeyFile
 
 ASK = "observer.ask.edges"
@@ -450,7 +450,7 @@ class Commands(CtlTest, Asking):
 class Answers(Asking):
     """What an edge answers to whoever can reach NATS."""
 
-    def said(self, servers, text, count=2, ms=3000):
+    def said(self, servers, text, count=2, ms=int(10000 * SLOW)):
         return [(row["of"].split(".", 1)[1], row["text"]) for row in
                 nats.tool("answers", ASK, text, count, ms, url=servers.urls[0])]
 
