@@ -8,8 +8,9 @@ import subprocess
 import urllib.parse
 
 import nats
+from ctl import CtlTest
 from fleet import FleetTest
-from harness import main, wait_until
+from harness import SLOW, main, wait_until
 from keys import KeyFile
 
 ASK = "observer.ask.edges"
@@ -420,10 +421,36 @@ class Leader(Asking):
         self.assertEqual(self.end(tool)["failed"], 1)
 
 
+class Commands(CtlTest, Asking):
+    def test_scope_cluster(self):
+        servers = self.servers()
+        edges = self.two_edges(servers)
+        for edge in edges:
+            self.record(edge, 1300)
+        url = ("--url", edges[0].url("http"), "--scope", "cluster")
+        rows = [json.loads(line) for line in self.ctl("ops", *url, "--all", "--json").stdout.splitlines()]
+        self.assertEqual(sorted(r["op_id"] for r in rows), sorted("op-%d" % n for n in range(self.sent)))
+        self.assertEqual(len({r["edge"] for r in rows}), 2)
+        lines = self.ctl("ops", *url, "--limit", "3").stdout.splitlines()
+        self.assertEqual([line.split()[0] for line in lines], ["%s:%d" % (r["edge"], r["seq"]) for r in rows[:3]])
+        shown = self.ctl("op", *url, "%s:%d" % (rows[0]["edge"], rows[0]["seq"])).stdout
+        self.assertIn(rows[0]["op_id"], shown)
+        self.ctl("op", "--url", edges[0].url("http"), "%s:1" % rows[0]["edge"], code=2)
+        session = json.loads(self.ctl("timeline", *url, "--session-id", "s7", "--json").stdout)
+        self.assertEqual(session["summary"]["ops"], sum(r["session_id"] == "s7" for r in rows))
+        self.assertEqual(len(session["cluster"]["edges"]), 2)
+        self.assertIn("the fleet has no leader now", self.ctl("advice", *url, "--endpoint", "/e1", code=1).stderr)
+        self.assertIn("the fleet has no leader now", self.ctl("analyses", "--url", edges[0].url("http"), "--from", "cluster",
+                                                              code=1).stderr)
+        self.assertIn("--scope", self.ctl("playbooks", *url[:3], "galaxy", code=2).stderr)
+        alone = self.start("alone")
+        self.assertIn("belongs to no fleet", self.ctl("ops", "--url", alone.url("http"), "--scope", "cluster", code=2).stderr)
+
+
 class Answers(Asking):
     """What an edge answers to whoever can reach NATS."""
 
-    def said(self, servers, text, count=2, ms=3000):
+    def said(self, servers, text, count=2, ms=int(10000 * SLOW)):
         return [(row["of"].split(".", 1)[1], row["text"]) for row in
                 nats.tool("answers", ASK, text, count, ms, url=servers.urls[0])]
 

@@ -178,9 +178,13 @@ static size_t read_page(const char *text, const edge *edges, size_t n, seen_row 
 }
 
 /* *cursor: of the next page; false: there is none. */
-static bool read_cursor(const char *text, char *cursor) {
-  const char *p = strstr(text, "\"next_cursor\":\"");
-  return p != NULL && sscanf(p, "\"next_cursor\":\"%8191[^\"]\"", cursor) == 1;
+static bool read_cursor(const char *text, char *cursor, size_t size) {
+  static const char name[] = "\"next_cursor\":\"";
+  const char *p = strstr(text, name);
+  if (p == NULL) return false;
+  p += sizeof name - 1;
+  assert_true((size_t)snprintf(cursor, size, "%.*s", (int)strcspn(p, "\""), p) < size);
+  return true;
 }
 
 enum { ROWS = 400, PAGES = 600 };
@@ -198,7 +202,7 @@ static size_t walk(edge *edges, size_t n, uint32_t limit, uint32_t most, const i
     size_t got = read_page(text.p, edges, n, seen + count);
     assert_true(got <= limit);
     count += got;
-    more = read_cursor(text.p, cursor);
+    more = read_cursor(text.p, cursor, sizeof cursor);
     for (size_t i = 0; grows && i < n; i++) edges[i].n += 3;
     obs_buf_fini(&text);
   }
@@ -360,7 +364,7 @@ static void test_kept_pages(void **state) {
   obs_json_end(&w);
   obs_buf_putc(&out, '\0');
   assert_int_equal(strncmp(out.p, "{\"rows\":[{\"i\":0},{\"i\":1},{\"i\":2}],\"total\":7,\"complete\":true,", 60), 0);
-  assert_true(read_cursor(out.p, cursor));
+  assert_true(read_cursor(out.p, cursor, sizeof cursor));
   memcpy(first, cursor, sizeof first);
   out.len = 0;
   w = obs_json_write(&out);
@@ -368,7 +372,7 @@ static void test_kept_pages(void **state) {
   assert_true(obs_kept_go_on(k, obs_str_of(cursor), "rows", &page, 1000 + OBS_KEPT_MS - 1, &w));
   obs_buf_putc(&out, '\0');
   assert_non_null(strstr(out.p, "[{\"i\":3},{\"i\":4},{\"i\":5}]"));
-  assert_true(read_cursor(out.p, cursor));
+  assert_true(read_cursor(out.p, cursor, sizeof cursor));
   out.len = 0;
   w = obs_json_write(&out);
   obs_json_object(&w, NULL);
@@ -394,7 +398,7 @@ static void test_kept_lists(void **state) {
     obs_json_object(&w, NULL);
     obs_kept_begin(k, &l, "rows", &page, 1000 + (uint64_t)i, &w);
     obs_buf_putc(&out, '\0');
-    assert_true(read_cursor(out.p, cursors[i]));
+    assert_true(read_cursor(out.p, cursors[i], sizeof cursors[i]));
     obs_buf_fini(&out);
   }
   for (int i = 0; i <= OBS_KEPT_LISTS; i++) {
