@@ -3,13 +3,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define PART(seq, shift, bits) ((seq) >> (shift) & ((UINT64_C(1) << (bits)) - 1))
-
 obs_str obs_fleet_seq_text(uint64_t seq, char room[OBS_FLEET_SEQ_TEXT]) {
-  uint64_t row = PART(seq, OBS_FLEET_SEQ_PARTITION_BITS, OBS_FLEET_SEQ_ROW_BITS);
-  int n =
-      snprintf(room, OBS_FLEET_SEQ_TEXT, "%" PRIu64 ":%" PRIu64 ":%" PRIu64, PART(seq, 0, OBS_FLEET_SEQ_PARTITION_BITS),
-               seq >> (OBS_FLEET_SEQ_ROW_BITS + OBS_FLEET_SEQ_PARTITION_BITS), row);
+  obs_fleet_seq_parts at = obs_fleet_seq_split(seq);
+  int n = snprintf(room, OBS_FLEET_SEQ_TEXT, "%" PRIu32 ":%" PRIu64 ":%" PRIu32, at.partition, at.stream_seq, at.row);
   return (obs_str){room, (uint32_t)n, 0};
 }
 

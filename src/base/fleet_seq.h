@@ -17,10 +17,16 @@ static inline uint64_t obs_fleet_seq(uint32_t partition, uint64_t stream_seq, ui
          (uint64_t)row << OBS_FLEET_SEQ_PARTITION_BITS | partition;
 }
 
-static inline void obs_fleet_seq_split(uint64_t seq, uint32_t *partition, uint64_t *stream_seq, uint32_t *row) {
-  *partition = (uint32_t)(seq & ((1u << OBS_FLEET_SEQ_PARTITION_BITS) - 1));
-  *row = (uint32_t)(seq >> OBS_FLEET_SEQ_PARTITION_BITS) & ((1u << OBS_FLEET_SEQ_ROW_BITS) - 1);
-  *stream_seq = seq >> (OBS_FLEET_SEQ_ROW_BITS + OBS_FLEET_SEQ_PARTITION_BITS);
+typedef struct {
+  uint32_t partition, row;
+  uint64_t stream_seq;
+} obs_fleet_seq_parts;
+
+static inline obs_fleet_seq_parts obs_fleet_seq_split(uint64_t seq) {
+  return (obs_fleet_seq_parts){.partition = (uint32_t)(seq & ((1u << OBS_FLEET_SEQ_PARTITION_BITS) - 1)),
+                               .row = (uint32_t)(seq >> OBS_FLEET_SEQ_PARTITION_BITS) &
+                                      ((1u << OBS_FLEET_SEQ_ROW_BITS) - 1),
+                               .stream_seq = seq >> (OBS_FLEET_SEQ_ROW_BITS + OBS_FLEET_SEQ_PARTITION_BITS)};
 }
 
 /* The text, in `room`. */

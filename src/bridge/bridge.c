@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "bridge/internal.h"
+#include "bridge/kept.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -70,7 +71,8 @@ static observer_err open_httpd(obs_bridge *b) {
                                .idle_ms = o->idle_ms,
                                .tls = o->tls};
   b->requests = obs_requests_open();
-  if (b->requests == NULL) return OBSERVER_E_NOMEM;
+  b->kept = obs_kept_open();
+  if (b->requests == NULL || b->kept == NULL) return OBSERVER_E_NOMEM;
   b->guard = obs_guard_open(o->hosts, o->nhosts, o->origins, o->norigins);
   return b->guard != NULL ? obs_httpd_open(&http, &b->httpd) : OBSERVER_E_NOMEM;
 }
@@ -178,6 +180,7 @@ void obs_bridge_close(obs_bridge *b) {
   obs_connection_free_batches(b);
   obs_guard_close(b->guard);
   obs_requests_close(b->requests);
+  obs_kept_close(b->kept);
   free(b->listeners);
   pthread_mutex_destroy(&b->mutex);
   free(b);

@@ -56,6 +56,8 @@ typedef struct {
   void *health_arg;
   /* Appends the body of /metrics, in the form of OpenMetrics or in the older one. On `obs:query`. NULL: 503. */
   void (*metrics)(void *arg, bool open, obs_buf *out);
+  /* The same of a fleet, which is `merge`; on `obs:fleet`. */
+  void (*fleet_metrics)(void *arg, obs_merge *merge, bool open, obs_buf *out);
   void *metrics_arg;
   obs_ready_sources ready; /* asked on NNG's threads: must not block */
   /* What the fleet is asked with, for scope=cluster, until it is given back; false: it cannot be asked now. On the

@@ -1,11 +1,17 @@
 /* Views of the whole fleet, `?scope=cluster`: what the stream has, printed from what the workers say (obs:fleet); rows,
  * which the edges have (obs:edges); what the leader has learned (obs:leader). */
 #include "base/clock.h"
+#include "base/fleet_seq.h"
 #include "base/log.h"
 #include "bridge/internal.h"
+#include "bridge/kept.h"
 #include "bridge/scan.h"
 #include "cluster/cluster_json.h"
+#include "cluster/clusters.h"
+#include "fleet/row.h"
 #include "fleet/rows.h"
+
+#include <inttypes.h>
 
 static void answer_alone(obs_connection *s) {
   obs_answer_error(&s->http.answer, &s->http.out, 400,
@@ -47,8 +53,7 @@ void obs_bridge_get_fleet(obs_connection *s, const void *filter) {
   if (s->http.out.oom) obs_answer_no_memory(&s->http.answer, &s->http.out);
 }
 
-/* The fleet as it is now; NULL: answered. */
-static obs_merge *ask(obs_connection *s) {
+obs_merge *obs_bridge_ask_fleet(obs_connection *s) {
   char error[256] = "";
   obs_fleet_hands hands;
   obs_merge *m = NULL;
@@ -68,7 +73,7 @@ static void end(obs_connection *s, const obs_merge *m, obs_json_writer *w) {
 
 void obs_bridge_get_fleet_stats(obs_connection *s, const void *filter) {
   (void)filter;
-  obs_merge *m = ask(s);
+  obs_merge *m = obs_bridge_ask_fleet(s);
   if (m == NULL) return;
   obs_buf *out = &s->http.out;
   obs_state_stats_json(obs_merge_state(m), s->family == OBS_FAMILY_ROOT, out);
@@ -80,7 +85,7 @@ void obs_bridge_get_fleet_stats(obs_connection *s, const void *filter) {
 
 void obs_bridge_get_fleet_summary(obs_connection *s, const void *filter) {
   (void)filter;
-  obs_merge *m = ask(s);
+  obs_merge *m = obs_bridge_ask_fleet(s);
   if (m == NULL) return;
   obs_json_writer w = obs_json_write(&s->http.out);
   obs_json_object(&w, NULL);
@@ -89,27 +94,64 @@ void obs_bridge_get_fleet_summary(obs_connection *s, const void *filter) {
   obs_merge_close(m);
 }
 
-/* Each answer puts the fleet together anew, so there is no order that a cursor could go on in: one page. */
+/* ---- clusters: each answer puts the fleet together anew, and is kept for its further pages ---- */
+
+typedef struct {
+  obs_kept_list list;
+  obs_cluster_form form;
+} cluster_rows;
+
+static bool add_cluster(void *arg, const obs_cluster_view *x) {
+  cluster_rows *to = arg;
+  obs_json_writer w = obs_json_write(&to->list.rows);
+  obs_cluster_view_json(&w, x, to->form);
+  return obs_kept_end_row(&to->list);
+}
+
+/* All that match, and what stands behind them. False: no memory. */
+static bool list_clusters(obs_merge *m, const obs_clusters_filter *f, cluster_rows *out) {
+  obs_clusters_filter all = *f;
+  obs_page_end end;
+  obs_json_writer w = obs_json_write(&out->list.members);
+  all.page.limit = UINT32_MAX;
+  if (obs_clusters_each(obs_merge_clusters(m), &all, obs_clock_receipt_ms(), add_cluster, out, &end) != OBSERVER_E_OK)
+    return false;
+  obs_json_object(&w, NULL);
+  if (end.counted) obs_json_u64(&w, "total", end.total);
+  obs_merge_put_cluster(m, obs_clock_wall_ms(), &w);
+  obs_json_end(&w);
+  obs_buf *members = &out->list.members;
+  if (out->list.rows.oom || members->oom) return false;
+  members->len -= 2; /* without its braces */
+  memmove(members->p, members->p + 1, members->len);
+  return true;
+}
+
 void obs_bridge_get_fleet_clusters(obs_connection *s, const void *filter) {
   const obs_clusters_filter *f = filter;
-  obs_page_end last;
+  obs_kept *kept = s->bridge->kept;
+  cluster_rows rows = {.form = f->page.full ? OBS_CLUSTER_ROW : OBS_CLUSTER_BRIEF};
+  obs_json_writer w = obs_json_write(&s->http.out);
   if (s->cursor.p != NULL) {
-    obs_answer_error(&s->http.answer, &s->http.out, 400, "cursor: there is none with scope=cluster; use limit");
+    obs_json_object(&w, NULL);
+    if (obs_kept_go_on(kept, s->cursor, "clusters", &f->page, obs_clock_mono_ms(), &w))
+      obs_json_end(&w);
+    else
+      obs_answer_error(&s->http.answer, &s->http.out, 400,
+                       "cursor: must be a next_cursor that this daemon has given in the last minute; begin again");
     return;
   }
-  obs_merge *m = ask(s);
+  obs_merge *m = obs_bridge_ask_fleet(s);
   if (m == NULL) return;
-  obs_json_writer w = obs_json_write(&s->http.out);
-  obs_json_object(&w, NULL);
-  observer_err err = obs_bridge_put_clusters(obs_merge_clusters(m), f, &w, &last);
-  if (err != OBSERVER_E_OK)
+  if (list_clusters(m, f, &rows)) {
+    obs_json_object(&w, NULL);
+    obs_kept_begin(kept, &rows.list, "clusters", &f->page, obs_clock_mono_ms(), &w);
+    obs_json_end(&w);
+    if (s->http.out.oom) obs_answer_no_memory(&s->http.answer, &s->http.out);
+  } else {
     obs_answer_no_memory(&s->http.answer, &s->http.out);
-  else {
-    if (last.counted) obs_json_u64(&w, "total", last.total);
-    obs_json_null(&w, "next_cursor");
-    obs_json_bool(&w, "complete", last.complete && !last.more);
-    end(s, m, &w);
   }
+  obs_kept_fini(&rows.list);
   obs_merge_close(m);
 }
 
@@ -150,7 +192,8 @@ static void put_target(const obs_connection *s, bool own_cursor, obs_buf *out) {
     const char *end = memchr(rest.p, '&', rest.len);
     obs_str pair = obs_str_slice(rest, 0, end != NULL ? (uint32_t)(end - rest.p) : rest.len);
     rest = obs_str_slice(rest, pair.len + 1, UINT32_MAX);
-    if (pair.len == 0 || is_param(pair, "scope") || (own_cursor && is_param(pair, "cursor"))) continue;
+    if (pair.len == 0 || is_param(pair, obs_route_scope(s->route)) || (own_cursor && is_param(pair, "cursor")))
+      continue;
     obs_buf_putc(out, before);
     put_escaped(out, pair);
     before = '&';
@@ -217,8 +260,8 @@ void obs_bridge_ask_leader(obs_connection *s, const void *filter) {
 
 /* ---- what the edges have ---- */
 
-/* A page of `list`, from all edges. */
-static void get_rows(obs_connection *s, const char *list, const obs_page *page) {
+obs_fleet_rows *obs_bridge_ask_edges(obs_connection *s, const char *list,
+                                     void (*take)(void *rows, const obs_fleet_reply *reply)) {
   obs_fleet_hands hands;
   obs_buf target = {0};
   uint16_t status;
@@ -226,35 +269,45 @@ static void get_rows(obs_connection *s, const char *list, const obs_page *page) 
   obs_fleet_rows *rows = obs_fleet_rows_open(list);
   if (rows == NULL) {
     obs_answer_no_memory(&s->http.answer, &s->http.out);
-  } else if (s->cursor.p != NULL && !obs_fleet_rows_go_on(rows, s->cursor)) {
+    return NULL;
+  }
+  if (s->cursor.p != NULL && !obs_fleet_rows_go_on(rows, s->cursor)) {
     obs_answer_error(&s->http.answer, &s->http.out, 400,
                      "cursor: must be a next_cursor of an earlier answer of this list with scope=cluster");
-  } else if (hold(s, &hands)) {
-    put_target(s, true, &target);
-    if (!target.oom) {
-      obs_fleet_question q = {.subject = OBS_FLEET_ASK_EDGES, .target = target.p};
-      obs_fleet_hands_expect(&hands, rows);
-      obs_fleet_rows_ask(rows, &q);
-      err = obs_fleet_ask(hands.asker, &q, obs_fleet_rows_take, rows);
-    }
-    release(s);
-    obs_str fault = obs_fleet_rows_fault(rows, &status);
-    if (err == OBSERVER_E_OK && fault.len == 0 && obs_fleet_rows_answered(rows) == 0) err = OBSERVER_E_NOTFOUND;
-    if (err != OBSERVER_E_OK) {
-      refuse(s, err, "no edge of the fleet answers");
-    } else if (fault.len > 0) {
-      pass_on(s, status, fault);
-    } else {
-      obs_json_writer w = obs_json_write(&s->http.out);
-      obs_json_object(&w, NULL);
-      if (obs_fleet_rows_put(rows, page, &w) != OBSERVER_E_OK)
-        obs_answer_no_memory(&s->http.answer, &s->http.out);
-      else
-        obs_json_end(&w);
-    }
+    goto answered;
   }
-  obs_fleet_rows_close(rows);
+  if (!hold(s, &hands)) goto answered;
+  put_target(s, true, &target);
+  if (!target.oom) {
+    obs_fleet_question q = {.subject = OBS_FLEET_ASK_EDGES, .target = target.p};
+    obs_fleet_hands_expect(&hands, rows);
+    obs_fleet_rows_ask(rows, &q);
+    err = obs_fleet_ask(hands.asker, &q, take, rows);
+  }
+  release(s);
   obs_buf_fini(&target);
+  obs_str fault = obs_fleet_rows_fault(rows, &status);
+  if (err == OBSERVER_E_OK && fault.len == 0 && obs_fleet_rows_answered(rows) > 0) return rows;
+  if (err == OBSERVER_E_OK && fault.len > 0)
+    pass_on(s, status, fault);
+  else
+    refuse(s, err != OBSERVER_E_OK ? err : OBSERVER_E_NOTFOUND, "no edge of the fleet answers");
+answered:
+  obs_fleet_rows_close(rows);
+  return NULL;
+}
+
+/* A page of `list`, from all edges. */
+static void get_rows(obs_connection *s, const char *list, const obs_page *page) {
+  obs_fleet_rows *rows = obs_bridge_ask_edges(s, list, obs_fleet_rows_take);
+  if (rows == NULL) return;
+  obs_json_writer w = obs_json_write(&s->http.out);
+  obs_json_object(&w, NULL);
+  if (obs_fleet_rows_put(rows, page, &w) != OBSERVER_E_OK)
+    obs_answer_no_memory(&s->http.answer, &s->http.out);
+  else
+    obs_json_end(&w);
+  obs_fleet_rows_close(rows);
 }
 
 void obs_bridge_get_fleet_ops(obs_connection *s, const void *filter) {
@@ -265,4 +318,93 @@ void obs_bridge_get_fleet_ops(obs_connection *s, const void *filter) {
 void obs_bridge_get_fleet_sessions(obs_connection *s, const void *filter) {
   const obs_sessions_filter *f = filter;
   get_rows(s, "sessions", &f->page);
+}
+
+/* ---- one op: `partition:message:row` of the stream, `edge:number` of an edge, a number of the leader's record ---- */
+
+static void put_stream_op(obs_connection *s, const obs_fleet_row *row, uint64_t edge) {
+  const obs_bridge_opts *o = &s->bridge->opts;
+  obs_batch *batch = obs_connection_batch(s);
+  const char *reason;
+  if (batch == NULL || !obs_batch_decode_row(batch, row->line, row->len, &reason)) {
+    obs_answer_error(&s->http.answer, &s->http.out, 503, "the row cannot be read");
+    return;
+  }
+  obs_op *op = &batch->ops[0];
+  obs_op_set_times(op, row->received_ms, row->skew_ms);
+  uint64_t cluster = o->clusters != NULL ? obs_clusters_of(o->clusters, op) : 0;
+  obs_json_writer w = obs_json_write(&s->http.out);
+  obs_json_object(&w, NULL);
+  obs_json_text(&w, "seq", s->part);
+  obs_json_id(&w, "edge", edge);
+  obs_json_u64(&w, "edge_seq", row->seq);
+  obs_json_time(&w, "received", row->received_ms);
+  if (op->late) obs_json_bool(&w, "late", true);
+  if (cluster != 0) obs_json_id(&w, "cluster", cluster);
+  obs_json_raw(&w, "op", (obs_str){row->line, row->len, 0});
+  obs_json_end(&w);
+  if (s->http.out.oom) obs_answer_no_memory(&s->http.answer, &s->http.out);
+}
+
+static void get_stream_op(obs_connection *s, uint64_t seq) {
+  obs_fleet_hands hands;
+  obs_fleet_row row;
+  obs_buf data = {0};
+  uint64_t edge;
+  if (!hold(s, &hands)) return;
+  observer_err err = obs_fleet_row_get(hands.nats, seq, &data, &row, &edge);
+  release(s);
+  if (err == OBSERVER_E_OK)
+    put_stream_op(s, &row, edge);
+  else if (err == OBSERVER_E_NOTFOUND)
+    obs_answer_error(&s->http.answer, &s->http.out, 404, "no op %.*s: the stream does not have it, or not any more",
+                     (int)s->part.len, s->part.p);
+  else
+    refuse(s, err == OBSERVER_E_TIMEDOUT ? OBSERVER_E_NET : err, "");
+  obs_buf_fini(&data);
+}
+
+typedef struct {
+  obs_connection *s;
+  const char *edge;
+} one_edge;
+
+static void on_edge(void *arg, const obs_fleet_reply *reply) {
+  const one_edge *of = arg;
+  if (reply->status == 0)
+    obs_answer_error(&of->s->http.answer, &of->s->http.out, 503, "edge %s does not answer", of->edge);
+  else
+    pass_on(of->s, reply->status, reply->body);
+}
+
+static void get_edge_op(obs_connection *s, obs_str edge, uint64_t number) {
+  obs_fleet_hands hands;
+  obs_fleet_member member = {.more = NULL};
+  char target[64];
+  if (!hold(s, &hands)) return;
+  (void)snprintf(member.who, sizeof member.who, "%.*s", (int)edge.len, edge.p);
+  (void)snprintf(target, sizeof target, "/v1/observer/ops/%" PRIu64, number);
+  const obs_fleet_question q = {
+      .subject = OBS_FLEET_ASK_EDGES, .target = target, .members = &member, .nmembers = 1, .only = true};
+  one_edge of = {s, member.who};
+  observer_err err = obs_fleet_ask(hands.asker, &q, on_edge, &of);
+  release(s);
+  if (err != OBSERVER_E_OK) refuse(s, err, "");
+}
+
+void obs_bridge_get_fleet_op(obs_connection *s, const void *filter) {
+  uint64_t seq, number;
+  const char *colon = memchr(s->part.p, ':', s->part.len);
+  uint32_t before = colon != NULL ? (uint32_t)(colon - s->part.p) : 0;
+  obs_str edge = obs_str_slice(s->part, 0, before);
+  if (obs_params_number_parse(s->part, &number))
+    obs_bridge_ask_leader(s, filter);
+  else if (obs_fleet_seq_parse(s->part, &seq))
+    get_stream_op(s, seq);
+  else if (obs_fleet_ask_is_name(edge.p, edge.len) &&
+           obs_params_number_parse(obs_str_slice(s->part, before + 1, UINT32_MAX), &number))
+    get_edge_op(s, edge, number);
+  else
+    obs_answer_error(&s->http.answer, &s->http.out, 400,
+                     "seq: must be partition:message:row, edge:number or a number of the leader's");
 }

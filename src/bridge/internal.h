@@ -28,7 +28,8 @@ struct obs_bridge {
   obs_requests *requests;
   obs_worker *workers[OBS_ROUTE_THREADS];
   bool stopped;
-  uint64_t boot; /* a number of this run */
+  uint64_t boot;         /* a number of this run */
+  struct obs_kept *kept; /* of obs:fleet */
 
   pthread_mutex_t mutex;
   obs_batch *batches;
@@ -49,9 +50,6 @@ bool obs_bridge_get_advice(obs_connection *s, const void *filter);
 void obs_bridge_get_summary(obs_connection *s, const void *filter);
 void obs_bridge_get_clusters(obs_connection *s, const void *filter);
 void obs_bridge_get_cluster(obs_connection *s, const void *filter);
-/* The member `clusters`, whose page `f` names; of the object that is open. */
-observer_err obs_bridge_put_clusters(obs_clusters *clusters, const obs_clusters_filter *f, obs_json_writer *w,
-                                     obs_page_end *end);
 void obs_bridge_get_repeats(obs_connection *s, const void *filter);
 /* Any loop's list, and one of its rows. */
 void obs_bridge_get_page(obs_connection *s, const void *filter);
@@ -60,12 +58,20 @@ extern const obs_params obs_bridge_summary_params, obs_bridge_advice_params, obs
     obs_bridge_repeats_params, obs_bridge_analyses_params, obs_bridge_playbooks_params, obs_bridge_escalations_params;
 
 /* fleet.c */
+/* The fleet as it is now, as its workers say; NULL: answered. */
+obs_merge *obs_bridge_ask_fleet(obs_connection *s);
 void obs_bridge_get_fleet(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_stats(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_summary(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_clusters(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_ops(obs_connection *s, const void *filter);
+void obs_bridge_get_fleet_op(obs_connection *s, const void *filter);
 void obs_bridge_get_fleet_sessions(obs_connection *s, const void *filter);
+void obs_bridge_get_fleet_timeline(obs_connection *s, const void *filter);
+void obs_bridge_get_fleet_trajectory(obs_connection *s, const void *filter);
+/* Asks all edges for the route's own path; each answer goes to `take` (rows.h). NULL: answered. */
+obs_fleet_rows *obs_bridge_ask_edges(obs_connection *s, const char *list,
+                                     void (*take)(void *rows, const obs_fleet_reply *reply));
 /* Whatever the route is about: the leader's answer. */
 void obs_bridge_ask_leader(obs_connection *s, const void *filter);
 
@@ -87,6 +93,7 @@ extern const obs_params obs_bridge_live_params, obs_bridge_history_params, obs_b
 
 /* metrics.c */
 void obs_bridge_get_metrics(obs_connection *s, const void *filter);
+void obs_bridge_get_fleet_metrics(obs_connection *s, const void *filter);
 
 /* scan.c */
 void obs_bridge_get_ops(obs_connection *s, const void *filter);

@@ -41,10 +41,11 @@ static const obs_route routes[] = {
     {"GET", "changes", OWN, READ, PLAIN, NEEDS(CHANGES), FROM(changes), .work = obs_bridge_get_changes, LEADER},
     {"GET", "ops", OWN, READ, DISK, FROM(ops), .work = obs_bridge_get_ops, .thread = OBS_ROUTE_SCAN, EDGES(ops)},
     {"GET", "ops/{seq}", OWN, READ, ONE | DISK, .id = OBS_ROUTE_NUMBER_ID, .work = obs_bridge_get_op,
-     .thread = OBS_ROUTE_SCAN},
-    {"GET", "timeline", OWN, READ, DISK, FROM(timeline), .work = obs_bridge_get_timeline, .thread = OBS_ROUTE_SCAN},
+     .thread = OBS_ROUTE_SCAN, EDGES(op)},
+    {"GET", "timeline", OWN, READ, DISK, FROM(timeline), .work = obs_bridge_get_timeline, .thread = OBS_ROUTE_SCAN,
+     EDGES(timeline)},
     {"GET", "trajectory", OWN, READ, DISK, FROM(trajectory), .work = obs_bridge_get_trajectory,
-     .thread = OBS_ROUTE_SCAN},
+     .thread = OBS_ROUTE_SCAN, EDGES(trajectory)},
     {"POST", "session", OWN, INGEST, POST, NEEDS(SESSIONS), .handle = obs_bridge_post_session,
      .finish = obs_bridge_finish_post},
     {"GET", "sessions", OWN, READ, DISK, NEEDS(SESSIONS), FROM(sessions), .work = obs_bridge_get_sessions,
@@ -56,7 +57,7 @@ static const obs_route routes[] = {
      .ids = obs_ids_of_clusters, .work = obs_bridge_get_cluster, LEADER},
     {"GET", "repeats", OWN, READ, PLAIN, NEEDS(CLUSTERS), FROM(repeats), .work = obs_bridge_get_repeats, LEADER},
     {"GET", "analyses", OWN, READ, PLAIN, NEEDS(LEARN), FROM(analyses), .loop = &obs_analyses_loop,
-     .work = obs_bridge_get_page, LEADER},
+     .work = obs_bridge_get_page, LEADER, .scope = "from"},
     {"GET", "analyses/{id}", OWN, READ, ONE, NEEDS(LEARN), .id = OBS_ROUTE_NUMBER_ID, .loop = &obs_analyses_loop,
      .one = "analysis", .work = obs_bridge_get_one, LEADER},
     {"GET", "playbooks", OWN, READ, PLAIN, NEEDS(LEARN), FROM(playbooks), .loop = &obs_playbooks_loop,
@@ -80,7 +81,7 @@ static const obs_route routes[] = {
     {"DELETE", "silences/{id}", OWN, ADMIN, ONE | DISK, NEEDS(NOTIFY), .id = OBS_ROUTE_NUMBER_ID,
      .work = obs_bridge_delete_silence, .thread = OBS_ROUTE_JUDGE},
     {"GET", "key", OWN, INGEST | READ | ADMIN, PLAIN, FROM(key), .handle = obs_bridge_get_key},
-    {"GET", "metrics", OBS_FAMILY_ROOT, READ, PLAIN, .work = obs_bridge_get_metrics},
+    {"GET", "metrics", OBS_FAMILY_ROOT, READ, PLAIN, .work = obs_bridge_get_metrics, FLEET(metrics)},
     {"GET", "", OBS_FAMILY_ROOT, PUBLIC, BARE | KNOWN, .handle = obs_bridge_get_root},
     {"GET", "assets/{name}", OBS_FAMILY_ROOT, PUBLIC, BARE | KNOWN | OBS_ANSWER_404, .id = OBS_ROUTE_TEXT_ID,
      .handle = obs_bridge_get_asset},
@@ -192,13 +193,14 @@ static bool take_fleet_params(obs_connection *s, obs_params_query *q, char *erro
   obs_str scope;
   const char *wrong = NULL;
   if (s->route->fleet == NULL) return true;
-  if (!take_param(q, "scope", &scope))
-    wrong = "scope: given twice";
+  const char *name = obs_route_scope(s->route);
+  if (!take_param(q, name, &scope))
+    wrong = "given twice";
   else if (scope.p != NULL && !obs_str_is(scope, "instance") && !obs_str_is(scope, "cluster"))
-    wrong = "scope: must be instance or cluster";
-  else if (s->fleet && !take_param(q, "cursor", &s->cursor))
-    wrong = "cursor: given twice";
-  if (wrong != NULL) (void)snprintf(error, size, "%s", wrong);
+    wrong = "must be instance or cluster";
+  else if (s->fleet && !take_param(q, name = "cursor", &s->cursor))
+    wrong = "given twice";
+  if (wrong != NULL) (void)snprintf(error, size, "%s: %s", name, wrong);
   return wrong == NULL;
 }
 
@@ -248,6 +250,10 @@ bool obs_route_run(obs_connection *s) {
   return ready;
 }
 
+const char *obs_route_scope(const obs_route *r) {
+  return r->scope != NULL ? r->scope : "scope";
+}
+
 bool obs_route_is_fleet(obs_connection *s) {
   obs_params_query query = {0};
   char error[256];
@@ -255,7 +261,7 @@ bool obs_route_is_fleet(obs_connection *s) {
   if (s->route->fleet == NULL || s->http.head.query.len == 0) return false;
   if (obs_params_decode(&query, s->http.head.query, obs_commit_redact(s->bridge->opts.commit), error, sizeof error)) {
     for (size_t i = 0; i < query.count; i++)
-      is |= obs_str_is(query.params[i].name, "scope") && obs_str_is(query.params[i].value, "cluster");
+      is |= obs_str_is(query.params[i].name, obs_route_scope(s->route)) && obs_str_is(query.params[i].value, "cluster");
   }
   obs_params_query_fini(&query);
   return is;

@@ -67,9 +67,11 @@ struct obs_route {
   void (*work)(struct obs_connection *s, const void *filter);
   obs_route_thread thread;
   /* With `scope=cluster` in the query string: in place of the other two, on the thread `asks`. NULL: there is none.
-   * Neither scope nor cursor are in the filter: the connection's `cursor` has that. */
+   * Neither scope nor cursor are in the filter: the connection's `cursor` has that. Where a parameter `scope` means
+   * something else, `scope` is what stands for it. */
   void (*fleet)(struct obs_connection *s, const void *filter);
   obs_route_thread asks; /* OBS_ROUTE_FLEET, _EDGES or _LEADER */
+  const char *scope;     /* NULL: "scope" */
   /* Behind a handler that was not ready, and behind work: makes the answer, on the thread that resumes. */
   void (*finish)(struct obs_connection *s);
 };
@@ -87,6 +89,8 @@ enum { OBS_ROUTE_NAME_MAX = 64 }; /* of method and path together */
 const char *obs_route_prefix(obs_route_family family);
 /* Runs the route's `handle` or `work`, unless the request is wrong: then the error is made. True: answer it. */
 bool obs_route_run(struct obs_connection *s);
+/* What the parameter is called that asks for the fleet. */
+const char *obs_route_scope(const obs_route *r);
 /* Whether it is the fleet that is asked for. */
 bool obs_route_is_fleet(struct obs_connection *s);
 /* The row at that place of the table; NULL beyond the last. */

@@ -29,9 +29,9 @@ void obs_bridge_put_end(obs_json_writer *w, const obs_page_end *end, bool walked
 
 /* What a row of an edge's page begins with. */
 static void put_place(obs_json_writer *w, int64_t at_ms, uint64_t number) {
-  char next[OBS_PARAMS_CURSOR_LEN + 1];
-  obs_params_cursor_format(number, next);
-  obs_fleet_rows_put_place(w, at_ms, next);
+  char from[OBS_PARAMS_CURSOR_LEN + 1];
+  obs_params_cursor_format(number + 1, from);
+  obs_fleet_rows_put_place(w, at_ms, from);
 }
 
 /* ---- which ops ---- */

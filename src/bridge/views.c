@@ -145,8 +145,8 @@ static bool put_cluster(void *arg, const obs_cluster_view *x) {
   return obs_page_end_row(&to->fill);
 }
 
-observer_err obs_bridge_put_clusters(obs_clusters *clusters, const obs_clusters_filter *f, obs_json_writer *w,
-                                     obs_page_end *end) {
+static observer_err put_clusters(obs_clusters *clusters, const obs_clusters_filter *f, obs_json_writer *w,
+                                 obs_page_end *end) {
   obs_json_array(w, "clusters");
   clusters_writer to = {obs_page_fill_begin(&f->page, w), f->page.full ? OBS_CLUSTER_ROW : OBS_CLUSTER_BRIEF};
   observer_err err = obs_clusters_each(clusters, f, obs_clock_receipt_ms(), put_cluster, &to, end);
@@ -161,7 +161,7 @@ void obs_bridge_get_clusters(obs_connection *s, const void *filter) {
   if (!obs_bridge_is_own_walk(s, &f->page, f->order)) return;
   obs_json_writer w = obs_json_write(&s->http.out);
   obs_json_object(&w, NULL);
-  if (obs_bridge_put_clusters(s->bridge->opts.clusters, f, &w, &end) != OBSERVER_E_OK)
+  if (put_clusters(s->bridge->opts.clusters, f, &w, &end) != OBSERVER_E_OK)
     obs_answer_no_memory(&s->http.answer, &s->http.out);
   else
     obs_bridge_put_end(&w, &end, true);

@@ -330,8 +330,9 @@ observer_err obs_fleet_ask(obs_fleet_asker *a, const obs_fleet_question *q,
   char reply[INBOX + 24];
   obs_buf body = {0};
   question mine = {.members = calloc(OBS_FLEET_ASK_MEMBERS, sizeof *mine.members)};
-  bool good = mine.members != NULL && q->nmembers <= OBS_FLEET_ASK_MEMBERS && put_question(q, &body);
-  observer_err err = mine.members == NULL || body.oom ? OBSERVER_E_NOMEM : good ? OBSERVER_E_OK : OBSERVER_E_INVALID;
+  if (mine.members == NULL) return OBSERVER_E_NOMEM;
+  bool good = q->nmembers <= OBS_FLEET_ASK_MEMBERS && put_question(q, &body);
+  observer_err err = body.oom ? OBSERVER_E_NOMEM : good ? OBSERVER_E_OK : OBSERVER_E_INVALID;
   if (err == OBSERVER_E_OK && !obs_nats_is_connected(a->nats)) err = OBSERVER_E_NET;
   if (err == OBSERVER_E_OK) {
     for (uint32_t i = 0; i < q->nmembers; i++) {

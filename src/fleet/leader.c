@@ -596,17 +596,16 @@ bool obs_leader_reader_samples(const obs_leader_reader *r) {
 }
 
 bool obs_leader_reader_fetch(obs_leader_reader *r, uint64_t fleet_seq) {
-  uint32_t p, row;
-  uint64_t seq;
+  const obs_fleet_seq_parts at = obs_fleet_seq_split(fleet_seq);
   obs_buf message = {0};
   obs_fleet_batch_view v;
   char reason[OBS_FLEET_REASON_MAX];
   bool ok = true;
-  obs_fleet_seq_split(fleet_seq, &p, &seq, &row);
-  if (p < r->chosen) return true;
-  bool read = obs_nats_stream_get(r->opts.nats, OBS_FLEET_STREAM, seq, &message, NULL) == OBSERVER_E_OK &&
-              obs_fleet_batch_read(obs_buf_view(&message).p, message.len, &v, reason) && v.p == p && row < v.rows;
-  if (read) ok = submit_rows(r, &v, 0, row);
+  if (at.partition < r->chosen) return true;
+  bool read = obs_nats_stream_get(r->opts.nats, OBS_FLEET_STREAM, at.stream_seq, &message, NULL) == OBSERVER_E_OK &&
+              obs_fleet_batch_read(obs_buf_view(&message).p, message.len, &v, reason) && v.p == at.partition &&
+              at.row < v.rows;
+  if (read) ok = submit_rows(r, &v, 0, at.row);
   if (read && ok) {
     r->unsaved += message.len;
     atomic_fetch_add(&r->fetched, 1);

@@ -16,12 +16,13 @@ static void put_spool(obs_json_writer *w, uint64_t ops, uint64_t bytes, uint64_t
 }
 
 /* This daemon, which it knows also while NATS is away. */
-static void put_self(const obs_fleet_picture *p, obs_json_writer *w) {
-  obs_json_object(w, "self");
+void obs_fleet_picture_put_self(const obs_fleet_picture *p, const char *name, obs_json_writer *w) {
+  obs_json_object(w, name);
   obs_json_array(w, "roles");
   if (p->is_edge) obs_json_cstr(w, NULL, "edge");
   if (p->is_worker) obs_json_cstr(w, NULL, "worker");
   obs_json_end(w);
+  obs_json_bool(w, "records", p->records);
   if (p->is_edge) {
     obs_json_object(w, "edge");
     obs_json_id(w, "id", p->edge_id);
@@ -140,7 +141,7 @@ static void put_partitions(const obs_roster *r, obs_json_writer *w) {
 
 void obs_fleet_picture_put(const obs_fleet_picture *p, obs_json_writer *w) {
   const obs_roster *r = &p->roster;
-  put_self(p, w);
+  obs_fleet_picture_put_self(p, "self", w);
   put_nats(p, w);
   obs_json_bool(w, "complete", p->has_roster);
   put_stream(r, w);

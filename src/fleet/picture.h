@@ -8,10 +8,10 @@
 #include "fleet/worker.h"
 
 typedef struct {
-  bool is_edge, is_worker;
-  uint64_t edge_id, worker_id;    /* of this daemon */
-  obs_edge_counts edge;           /* likewise */
-  obs_fleet_worker_counts worker; /* likewise */
+  bool is_edge, is_worker, records; /* ops that come to itself */
+  uint64_t edge_id, worker_id;      /* of this daemon */
+  obs_edge_counts edge;             /* likewise */
+  obs_fleet_worker_counts worker;   /* likewise */
   uint64_t linger_ms;
   char hindered[256]; /* why its part in the fleet keeps it from being ready; "": it does not */
 
@@ -29,6 +29,8 @@ bool obs_fleet_always_lazy(const obs_nats_server *s);
 /* It has not the fixes against lost messages of 2.10.27. */
 bool obs_fleet_is_old(const obs_nats_server *s);
 
+/* What is known of this daemon alone: also without the rest. */
+void obs_fleet_picture_put_self(const obs_fleet_picture *p, const char *name, obs_json_writer *w);
 void obs_fleet_picture_put(const obs_fleet_picture *p, obs_json_writer *w);
 void obs_fleet_picture_fini(obs_fleet_picture *p);
 

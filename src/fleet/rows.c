@@ -11,7 +11,7 @@ static const char cursor_parameter[] = "cursor=";
 
 typedef struct {
   int64_t at_ms;
-  obs_str next, members; /* of the edge's body */
+  obs_str from, members; /* of the edge's body */
 } row;
 
 typedef enum { MISSING, ANSWERED } edge_state;
@@ -21,7 +21,8 @@ typedef struct {
   char more[sizeof cursor_parameter + OBS_FLEET_ROWS_CURSOR]; /* "cursor=..."; "": from the newest on */
   edge_state state;
   bool away;
-  char *body;
+  char *body; /* NULL: none came */
+  uint32_t len;
   OBS_VEC(row) rows;
   uint32_t given;         /* rows that are on the page */
   char next[CURSOR_ROOM]; /* behind all rows; "": there are no more */
@@ -127,34 +128,35 @@ bool obs_fleet_rows_go_on(obs_fleet_rows *r, obs_str cursor) {
 
 /* Where the edge goes on; false: it is at its end. */
 static bool place_of(const edge *e, obs_str *cursor) {
-  *cursor = (obs_str){0};
-  if (e->state == MISSING && e->more[0] != '\0')
-    *cursor = obs_str_of(e->more + sizeof cursor_parameter - 1);
-  else if (e->state == ANSWERED && e->given < e->rows.n)
-    *cursor = e->given > 0         ? e->rows.at[e->given - 1].next
-              : e->more[0] != '\0' ? obs_str_of(e->more + sizeof cursor_parameter - 1)
-                                   : (obs_str){0};
-  else if (e->state == ANSWERED)
-    *cursor = obs_str_of(e->next);
-  return e->state == MISSING || e->given < e->rows.n || e->next[0] != '\0';
+  if (e->state == MISSING)
+    *cursor = e->more[0] != '\0' ? obs_str_of(e->more + sizeof cursor_parameter - 1) : OBS_STR("");
+  else
+    *cursor = e->given < e->rows.n ? e->rows.at[e->given].from : obs_str_of(e->next);
+  return e->state == MISSING || cursor->len > 0;
+}
+
+/* Whether one that has answered has more. */
+static bool has_more(const obs_fleet_rows *r) {
+  obs_str cursor;
+  for (uint32_t i = 0; i < r->n; i++)
+    if (r->edges[i].state == ANSWERED && place_of(&r->edges[i], &cursor)) return true;
+  return false;
 }
 
 /* Empty: nobody has more but those that are missing. */
 static void put_cursor(const obs_fleet_rows *r, obs_buf *out) {
-  bool more = false;
+  if (!has_more(r)) return;
   obs_buf_puts(out, r->list);
   obs_buf_putc(out, '-');
   size_t begin = out->len;
   for (uint32_t i = 0; i < r->n; i++) {
     obs_str cursor;
     if (!place_of(&r->edges[i], &cursor)) continue;
-    more |= r->edges[i].state == ANSWERED;
     if (out->len > begin) obs_buf_putc(out, '_');
     obs_buf_puts(out, r->edges[i].who);
     obs_buf_putc(out, '.');
     obs_buf_append(out, cursor.p, cursor.len);
   }
-  if (!more) obs_buf_reset(out, SIZE_MAX);
 }
 
 /* ---- asking ---- */
@@ -170,9 +172,9 @@ void obs_fleet_rows_ask(obs_fleet_rows *r, obs_fleet_question *q) {
   q->only = r->goes_on;
 }
 
-/* `{"at":N,"next":"...",` and the members behind them. */
+/* `{"at":N,"from":"...",` and the members behind them. */
 static bool take_row(obs_cursor *c, row *out) {
-  static const char *const names[] = {"at", "next"};
+  static const char *const names[] = {"at", "from"};
   obs_cursor_value key, v[2];
   obs_json_cursor_shape shape = {.valid = true};
   const char *begin = (const char *)c->p;
@@ -242,24 +244,51 @@ static void take_fault(obs_fleet_rows *r, const obs_fleet_reply *reply) {
   obs_buf_append(&r->fault, reply->body.p, (size_t)(c.p - c.base));
 }
 
-void obs_fleet_rows_take(void *rows, const obs_fleet_reply *reply) {
-  obs_fleet_rows *r = rows;
+/* Keeps the body of an answer; NULL: it is none, or there is no memory. */
+static edge *keep(obs_fleet_rows *r, const obs_fleet_reply *reply) {
   edge *e = find(r, reply->who);
-  if (e == NULL || e->state == ANSWERED) return;
   if (reply->status >= 400 && reply->status < 500) take_fault(r, reply);
-  if (reply->status != 200) return;
+  if (e == NULL || e->body != NULL || reply->status != 200) return NULL;
   e->body = malloc(reply->body.len + 1);
-  if (e->body == NULL) {
-    r->no_memory = true;
-    return;
-  }
+  r->no_memory |= e->body == NULL;
+  if (e->body == NULL) return NULL;
   memcpy(e->body, reply->body.p, reply->body.len);
-  if (take_page(r->list, (obs_str){e->body, reply->body.len, 0}, e, &r->no_memory)) {
-    e->state = ANSWERED;
-    return;
-  }
+  e->len = reply->body.len;
+  e->state = ANSWERED;
+  return e;
+}
+
+static void drop(edge *e) {
+  e->state = MISSING;
   e->next[0] = '\0';
   OBS_VEC_FINI(&e->rows);
+}
+
+void obs_fleet_rows_take(void *rows, const obs_fleet_reply *reply) {
+  obs_fleet_rows *r = rows;
+  edge *e = keep(r, reply);
+  if (e != NULL && !take_page(r->list, (obs_str){e->body, e->len, 0}, e, &r->no_memory)) drop(e);
+}
+
+void obs_fleet_rows_keep(void *rows, const obs_fleet_reply *reply) {
+  (void)keep(rows, reply);
+}
+
+obs_fleet_rows_edge obs_fleet_rows_at(const obs_fleet_rows *r, uint32_t i) {
+  if (i >= r->n) return (obs_fleet_rows_edge){NULL};
+  const edge *e = &r->edges[i];
+  return (obs_fleet_rows_edge){.who = e->who,
+                               .cursor =
+                                   e->more[0] != '\0' ? obs_str_of(e->more + sizeof cursor_parameter - 1) : OBS_STR(""),
+                               .body = e->state == ANSWERED ? (obs_str){e->body, e->len, 0} : (obs_str){0}};
+}
+
+void obs_fleet_rows_drop(obs_fleet_rows *r, uint32_t i) {
+  drop(&r->edges[i]);
+}
+
+void obs_fleet_rows_set_next(obs_fleet_rows *r, uint32_t i, const char *cursor) {
+  (void)snprintf(r->edges[i].next, sizeof r->edges[i].next, "%s", cursor);
 }
 
 obs_str obs_fleet_rows_fault(const obs_fleet_rows *r, uint16_t *status) {
@@ -295,8 +324,23 @@ static void put_names(const obs_fleet_rows *r, edge_state state, const char *nam
   obs_json_end(w);
 }
 
-observer_err obs_fleet_rows_put(obs_fleet_rows *r, const obs_page *page, obs_json_writer *w) {
+void obs_fleet_rows_put_cluster(const obs_fleet_rows *r, obs_json_writer *w) {
+  obs_json_object(w, "cluster");
+  put_names(r, ANSWERED, "edges", w);
+  put_names(r, MISSING, "missing", w);
+  obs_json_end(w);
+}
+
+bool obs_fleet_rows_put_cursor(const obs_fleet_rows *r, obs_json_writer *w) {
   obs_buf cursor = {0};
+  put_cursor(r, &cursor);
+  obs_json_text(w, "next_cursor", cursor.len > 0 ? obs_buf_view(&cursor) : (obs_str){0});
+  bool good = !cursor.oom;
+  obs_buf_fini(&cursor);
+  return good;
+}
+
+observer_err obs_fleet_rows_put(obs_fleet_rows *r, const obs_page *page, obs_json_writer *w) {
   obs_json_array(w, r->list);
   obs_page_fill fill = obs_page_fill_begin(page, w);
   for (edge *e; fill.rows < fill.limit && (e = next_of(r)) != NULL; e->given++) {
@@ -308,20 +352,14 @@ observer_err obs_fleet_rows_put(obs_fleet_rows *r, const obs_page *page, obs_jso
     if (!obs_page_end_row(&fill)) break;
   }
   obs_json_end(w);
-  obs_json_object(w, "cluster");
-  put_names(r, ANSWERED, "edges", w);
-  put_names(r, MISSING, "missing", w);
-  obs_json_end(w);
-  put_cursor(r, &cursor);
-  bool more = cursor.len > 0, missing = obs_fleet_rows_answered(r) < r->n;
-  obs_json_text(w, "next_cursor", more ? obs_buf_view(&cursor) : (obs_str){0});
-  obs_json_bool(w, "complete", !missing && (!more || fill.rows == fill.limit));
-  bool good = !cursor.oom && !r->no_memory && !w->out->oom;
-  obs_buf_fini(&cursor);
-  return good ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
+  obs_fleet_rows_put_cluster(r, w);
+  bool good = obs_fleet_rows_put_cursor(r, w) && !r->no_memory;
+  bool missing = obs_fleet_rows_answered(r) < r->n;
+  obs_json_bool(w, "complete", !missing && (!has_more(r) || fill.rows == fill.limit));
+  return good && !w->out->oom ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
-void obs_fleet_rows_put_place(obs_json_writer *w, int64_t at_ms, const char *next) {
+void obs_fleet_rows_put_place(obs_json_writer *w, int64_t at_ms, const char *from) {
   obs_json_i64(w, "at", at_ms);
-  obs_json_cstr(w, "next", next);
+  obs_json_cstr(w, "from", from);
 }

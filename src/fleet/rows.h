@@ -1,13 +1,13 @@
 /* Rows that several edges have, as one list, newest first: a page of each edge is asked for (ask.h), and they are
  * merged by time.
  *
- * In an edge's page each row begins with two members of its own: `at`, its time in milliseconds, and `next`, the
- * edge's cursor behind it. An edge's rows keep their order; of two edges the later row comes first. A page ends where
- * it is full, or where an edge has given all of its page and has more: what comes next may be that one's. The cursor
- * says of each edge how far it is, so that a walk gives each row of each edge once, whatever is recorded meanwhile:
- * `<list>-` and
- * `<edge>.<cursor>` of each edge that is not at its end, with a `_` between them. An edge that was missing is in it,
- * from where it was left, and what it has comes when it is back; when nobody else is left, the walk ends.
+ * In an edge's page each row begins with two members of its own: `at`, its time in milliseconds, and `from`, the edge's
+ * cursor of a page that begins with it. An edge's rows keep their order; of two edges the later row comes first. A page
+ * ends where it is full, or where an edge has given all of its page and has more: what comes next may be that one's.
+ * The cursor says of each edge how far it is, so that a walk gives each row of each edge once, whatever is recorded
+ * meanwhile: `<list>-` and `<edge>.<cursor>` of each edge that is not at its end, with a `_` between them. An edge that
+ * was missing is in it, from where it was left, and what it has comes when it is back; when nobody else is left, the
+ * walk ends.
  *
  * Threads: one. Memory: the pages, and 32 bytes a row. Failure: an edge's page that is no page is as if it were
  * missing.
@@ -49,9 +49,28 @@ uint32_t obs_fleet_rows_answered(const obs_fleet_rows *r);
  * and `complete`. NOMEM. */
 observer_err obs_fleet_rows_put(obs_fleet_rows *r, const obs_page *page, obs_json_writer *w);
 
+/* ---- for lists that are put together otherwise: each edge's answer as it came ---- */
+
+/* In place of take. */
+void obs_fleet_rows_keep(void *rows, const obs_fleet_reply *reply);
+typedef struct {
+  const char *who;
+  obs_str cursor; /* that it was asked with; empty: none */
+  obs_str body;   /* p NULL: it is missing */
+} obs_fleet_rows_edge;
+/* In the order of their names, which is the same in all pages of a walk. p NULL of `who`: there are no more. */
+obs_fleet_rows_edge obs_fleet_rows_at(const obs_fleet_rows *r, uint32_t i);
+/* Its answer was no answer. */
+void obs_fleet_rows_drop(obs_fleet_rows *r, uint32_t i);
+/* Where one that has answered goes on; of a walk that does, all of them are told. */
+void obs_fleet_rows_set_next(obs_fleet_rows *r, uint32_t i, const char *cursor);
+/* The member `cluster`; and `next_cursor`, null where no edge was told where it goes on. False: no memory. */
+void obs_fleet_rows_put_cluster(const obs_fleet_rows *r, obs_json_writer *w);
+bool obs_fleet_rows_put_cursor(const obs_fleet_rows *r, obs_json_writer *w);
+
 /* ---- in an edge's page ---- */
 
 /* The members that a row begins with. */
-void obs_fleet_rows_put_place(obs_json_writer *w, int64_t at_ms, const char *next);
+void obs_fleet_rows_put_place(obs_json_writer *w, int64_t at_ms, const char *from);
 
 #endif

@@ -69,11 +69,11 @@ static void *run(void *arg) {
   return NULL;
 }
 
-observer_err obs_fleet_sum_start(obs_fleet_worker *w) {
-  char why[OBS_NATS_WHY_MAX];
+observer_err obs_fleet_sum_start(obs_fleet_worker *w, char *error, size_t size) {
+  char why[OBS_NATS_WHY_MAX] = "";
   observer_err err = obs_nats_listen(w->nats, OBS_FLEET_SUM, on_asked, w, &w->listener, why);
   if (err != OBSERVER_E_OK) {
-    obs_log_warn("fleet", "%s: %s", OBS_FLEET_SUM, why);
+    (void)snprintf(error, size, "%s", why);
     return err;
   }
   err = obs_thread_start(&w->sum_thread, "obs:sum", run, w);

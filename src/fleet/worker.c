@@ -502,7 +502,7 @@ observer_err obs_fleet_worker_open(const obs_fleet_worker_opts *opts, obs_fleet_
                                    size_t size) {
   observer_err err = OBSERVER_E_NOMEM;
   *out = NULL;
-  (void)snprintf(error, size, "%s", observer_strerror(err));
+  error[0] = '\0';
   obs_fleet_worker *w = calloc(1, sizeof *w);
   if (w == NULL) return err;
   w->opts = *opts;
@@ -529,7 +529,7 @@ observer_err obs_fleet_worker_open(const obs_fleet_worker_opts *opts, obs_fleet_
     w->parts[p].p = p;
     pthread_mutex_init(&w->parts[p].lock, NULL);
   }
-  if ((err = obs_fleet_sum_start(w)) != OBSERVER_E_OK) goto fail;
+  if ((err = obs_fleet_sum_start(w, error, size)) != OBSERVER_E_OK) goto fail;
   if ((err = obs_thread_start(&w->lease_thread, "obs:lease", run, w)) != OBSERVER_E_OK) goto fail;
   w->lease_started = true;
   obs_log_info("fleet", "worker %016" PRIx64 ", run %016" PRIx64 ", %" PRIu32 " partitions", w->id, w->run,
@@ -537,6 +537,7 @@ observer_err obs_fleet_worker_open(const obs_fleet_worker_opts *opts, obs_fleet_
   *out = w;
   return OBSERVER_E_OK;
 fail:
+  if (error[0] == '\0') (void)snprintf(error, size, "%s", observer_strerror(err));
   obs_fleet_worker_close(w);
   return err;
 }

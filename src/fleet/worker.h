@@ -44,6 +44,7 @@ typedef struct {
   bool leads;               /* it leads the fleet when its turn comes (leader.h) */
 } obs_fleet_worker_opts;
 
+/* DENIED, NET: the servers do not have it now. */
 observer_err obs_fleet_worker_open(const obs_fleet_worker_opts *opts, obs_fleet_worker **out, char *error, size_t size);
 /* The connection was lost, or is there again. Any thread; brief. */
 void obs_fleet_worker_changed(obs_fleet_worker *w, bool connected);

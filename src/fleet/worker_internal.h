@@ -87,7 +87,7 @@ bool obs_fleet_worker_is_valid(obs_fleet_worker *w);
 /* fold.c: the thread of a partition. */
 void *obs_fleet_part_run(void *part);
 /* sum.c */
-observer_err obs_fleet_sum_start(obs_fleet_worker *w);
+observer_err obs_fleet_sum_start(obs_fleet_worker *w, char *error, size_t size);
 void obs_fleet_sum_stop(obs_fleet_worker *w);
 
 #endif

@@ -94,6 +94,7 @@ void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out) 
   out->plain = from->plain.len > 0 ? from->plain : OBS_STR("[]");
   if (from->urls != NULL) from->urls(from->urls_arg, &out->urls_text);
   out->urls = out->urls_text.len > 0 ? obs_buf_view(&out->urls_text) : OBS_STR("{}");
+  out->fleet = from->fleet.len > 0 ? from->fleet : OBS_STR("null");
 }
 
 /* ---- what /metrics alone has ---- */
@@ -150,6 +151,8 @@ void obs_metrics_read_all(const obs_metrics_sources *from, obs_metrics_values *o
   if (from->edge != NULL) obs_edge_get_counts(from->edge, &out->edge);
   if (from->works) out->worker = from->worker;
   out->leader = from->leader;
+  out->asked = from->asked;
+  out->answered = from->answered;
   if (from->notify != NULL) obs_notify_get_counts(from->notify, &out->notify);
   if (from->alerts != NULL) obs_alerts_get_counts(from->alerts, &out->alerts);
   obs_ready ready;
@@ -160,6 +163,53 @@ void obs_metrics_read_all(const obs_metrics_sources *from, obs_metrics_values *o
   out->started_wall_ms = (uint64_t)from->started_wall_ms;
   (void)snprintf(out->build_text, sizeof out->build_text, "version=\"%s\",nng=\"%s\"", from->version, nng_version());
   out->build = out->build_text;
+}
+
+/* ---- of a fleet ---- */
+
+typedef struct {
+  lists *l;
+  uint32_t n; /* places that are used, the first by those that have none */
+} endpoint_list;
+
+/* Those with most ops have a place of their own. */
+static void add_endpoint(void *arg, const obs_state_endpoint *e) {
+  endpoint_list *to = arg;
+  obs_exposed_place *other = &to->l->endpoints[0], *least = other;
+  obs_exposed_place place = {.name = e->name, .succeeded = e->ops - e->failures, .failed = e->failures};
+  if (!obs_str_is(e->name, OBS_NAMES_OTHER) && to->n < OBS_EXPOSED_PLACES) {
+    to->l->endpoints[to->n++] = place;
+    return;
+  }
+  for (uint32_t i = 1; i < to->n && !obs_str_is(e->name, OBS_NAMES_OTHER); i++) {
+    obs_exposed_place *p = &to->l->endpoints[i];
+    uint64_t ops = p->succeeded + p->failed;
+    if (ops < e->ops && (least == other || ops < least->succeeded + least->failed)) least = p;
+  }
+  obs_exposed_place out = least == other ? place : *least;
+  if (least != other) *least = place;
+  other->succeeded += out.succeeded;
+  other->failed += out.failed;
+}
+
+void obs_metrics_read_fleet(obs_merge *merge, int64_t now_ms, obs_metrics_values *out) {
+  obs_merge_counts c;
+  lists *l = calloc(1, sizeof *l);
+  *out = (obs_metrics_values){.listed = l};
+  obs_merge_get_counts(merge, &c);
+  out->fleet_view =
+      (obs_metrics_fleet_view){c.partitions, c.missing, c.rebuilding, c.folded, c.duplicate, c.rejected, 0};
+  if (c.oldest_ms != 0 && c.oldest_ms < now_ms) out->fleet_view.age_ms = (uint64_t)(now_ms - c.oldest_ms);
+  obs_state_get_counts(obs_merge_state(merge), &out->state);
+  obs_clusters_get_counts(obs_merge_clusters(merge), &out->clusters);
+  if (l == NULL) return;
+  l->sources[0].name = l->endpoints[0].name = OBS_STR(OBS_NAMES_OTHER);
+  l->nsources = 1;
+  endpoint_list endpoints = {l, 1};
+  obs_state_sources(obs_merge_state(merge), add_source, l);
+  obs_state_endpoint_totals(obs_merge_state(merge), add_endpoint, &endpoints);
+  out->sources = (obs_metrics_list){l->sources, l->nsources, sizeof l->sources[0]};
+  out->endpoints = (obs_metrics_list){l->endpoints, endpoints.n, sizeof l->endpoints[0]};
 }
 
 void obs_metrics_fini(obs_metrics_values *v) {

@@ -16,8 +16,10 @@
 #include "base/str.h"
 #include "bridge/bridge.h"
 #include "feed/feed.h"
+#include "fleet/ask.h"
 #include "fleet/edge.h"
 #include "fleet/leader.h"
+#include "fleet/merge.h"
 #include "fleet/worker.h"
 #include "learn/advice/advice.h"
 #include "learn/analyses/analyses.h"
@@ -63,6 +65,8 @@ typedef struct {
   bool works;              /* partitions are folded: */
   obs_fleet_worker_counts worker;
   obs_leader_counts leader;
+  obs_fleet_asker_counts asked; /* of a fleet, and what was answered to it */
+  obs_fleet_answerer_counts answered;
   /* The connections of each listening socket. */
   void (*sockets)(void *arg, obs_stream_counts out[OBS_METRICS_SOCKETS]);
   void *sockets_arg;
@@ -72,6 +76,7 @@ typedef struct {
   /* Appends the JSON object of all URLs by kind. */
   void (*urls)(void *arg, obs_buf *out);
   void *urls_arg;
+  obs_str fleet; /* a JSON object: what it is in its fleet; len 0: it is alone. Of /health alone */
   obs_ready_sources ready;
   obs_bridge *bridge;
 } obs_metrics_sources;
@@ -103,11 +108,17 @@ typedef struct {
   uint64_t cpu_ms, resident_bytes, virtual_bytes, open_fds, max_fds, threads;
 } obs_metrics_process;
 
+/* How whole the view of a fleet is (fleet/merge.h). */
+typedef struct {
+  uint32_t partitions, missing, rebuilding;
+  uint64_t folded, duplicate, rejected, age_ms;
+} obs_metrics_fleet_view;
+
 /* One moment's numbers. */
 typedef struct {
   const char *status, *version, *data_dir, *journal_name;
   obs_buf urls_text;
-  obs_str urls, open, plain; /* JSON */
+  obs_str urls, open, plain, fleet; /* JSON */
   obs_tls_status tls;
   char tls_times[2][OBS_ISO8601_LEN + 1];
   const char *tls_expires, *tls_ca_expires, *tls_problem; /* NULL: not there */
@@ -143,6 +154,9 @@ typedef struct {
   obs_edge_counts edge;
   obs_fleet_worker_counts worker;
   obs_leader_counts leader;
+  obs_fleet_asker_counts asked;
+  obs_fleet_answerer_counts answered;
+  obs_metrics_fleet_view fleet_view; /* of a fleet's alone */
   uint64_t escalations[OBS_ESCALATION_RESULT_COUNT];
   obs_metrics_process process;
   obs_alerts_counts alerts;
@@ -206,6 +220,9 @@ uint64_t obs_metrics_number(const obs_metric *m, const obs_metrics_values *v, ui
 void obs_metrics_read(const obs_metrics_sources *from, obs_metrics_values *out);
 /* The same, and what /metrics alone has. Without memory the lists are empty. */
 void obs_metrics_read_all(const obs_metrics_sources *from, obs_metrics_values *out);
+/* A fleet's, put together: sources, endpoints, what state and clusters count, and how whole that is. Of endpoints the
+ * lifetime's ops, of the 50 with most. */
+void obs_metrics_read_fleet(obs_merge *merge, int64_t now_ms, obs_metrics_values *out);
 void obs_metrics_fini(obs_metrics_values *v);
 /* Appends the body of /health. */
 void obs_metrics_health(const obs_metrics_values *v, obs_buf *out);
@@ -214,6 +231,8 @@ uint32_t obs_metrics_beat(const obs_metrics_values *v, obs_buf *out);
 
 /* Appends the body of /metrics: text 0.0.4, or OpenMetrics 1.0 with exemplars (`open`). */
 void obs_metrics_text(const obs_metrics_values *v, bool open, obs_buf *out);
+/* The same of a fleet: the families that obs_metrics_read_fleet has read. */
+void obs_metrics_fleet_text(const obs_metrics_values *v, bool open, obs_buf *out);
 /* The families, one a line: name, type, unit, labels, help, separated by tabs. */
 void obs_metrics_print(FILE *out);
 

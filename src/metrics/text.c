@@ -295,16 +295,41 @@ static bool is_first(size_t i) {
   return true;
 }
 
-void obs_metrics_text(const obs_metrics_values *v, bool open, obs_buf *out) {
+/* Whether the number is a member of that part of the values. */
+#define IS_IN(m, part)                                                                                                 \
+  ((m)->list == 0 && (m)->at >= offsetof(obs_metrics_values, part) &&                                                  \
+   (m)->at < offsetof(obs_metrics_values, part) + sizeof(((obs_metrics_values *)0)->part))
+
+/* What a fleet has. Durations are in its summary: merged ones have no buckets. Its last op has no number. */
+static bool is_of_fleet(const obs_metric *m) {
+  bool of_lists =
+      m->list == offsetof(obs_metrics_values, sources) || m->list == offsetof(obs_metrics_values, endpoints);
+  return (of_lists && m->type == OBS_METRIC_COUNTER) || IS_IN(m, fleet_view) ||
+         (IS_IN(m, state) && m->at != offsetof(obs_metrics_values, state.last_seq)) || IS_IN(m, clusters);
+}
+
+static bool is_of_daemon(const obs_metric *m) {
+  return !IS_IN(m, fleet_view);
+}
+
+static void put_families(const obs_metrics_values *v, bool open, bool (*is_shown)(const obs_metric *m), obs_buf *out) {
   writer w = {.v = v, .open = open, .out = out};
   for (size_t i = 0; obs_metrics_at(i) != NULL; i++) {
-    if (!is_first(i)) continue;
+    if (!is_first(i) || !is_shown(obs_metrics_at(i))) continue;
     put_head(&w, obs_metrics_at(i));
     for (size_t k = i; k != SIZE_MAX; k = next_of_family(k)) put_row(&w, obs_metrics_at(k));
   }
   if (open) obs_buf_puts(out, "# EOF\n");
   out->oom = out->oom || w.labels.oom;
   obs_buf_fini(&w.labels);
+}
+
+void obs_metrics_text(const obs_metrics_values *v, bool open, obs_buf *out) {
+  put_families(v, open, is_of_daemon, out);
+}
+
+void obs_metrics_fleet_text(const obs_metrics_values *v, bool open, obs_buf *out) {
+  put_families(v, open, is_of_fleet, out);
 }
 
 /* ---- the printed list ---- */

@@ -81,7 +81,10 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
   obs_fleet_worker_counts worker = {0};
   obs_leader_counts leader;
   obs_fleet_get_leader(d->fleet, &leader);
+  obs_fleet_asker_counts asked;
+  obs_fleet_answerer_counts answered;
   bool works = obs_fleet_get_worker_counts(d->fleet, &worker);
+  obs_fleet_get_ask_counts(d->fleet, &asked, &answered);
   return (obs_metrics_sources){.version = OBSERVER_VERSION,
                                .data_dir = d->data_dir,
                                .journal_name = d->journal_name,
@@ -103,6 +106,8 @@ static obs_metrics_sources sources_of(obs_daemon *d, obs_feed *feed) {
                                .works = works,
                                .worker = worker,
                                .leader = leader,
+                               .asked = asked,
+                               .answered = answered,
                                .access = d->access,
                                .sockets = count_connections,
                                .sockets_arg = d,
@@ -116,9 +121,13 @@ void obs_daemon_on_health(void *arg, obs_buf *out) {
   obs_metrics_sources from = sources_of(d, d->feed);
   from.urls = put_urls;
   from.urls_arg = d;
+  obs_buf fleet = {0};
+  obs_fleet_put_self(d->fleet, &fleet);
+  if (!fleet.oom) from.fleet = obs_buf_view(&fleet);
   obs_metrics_read(&from, &values);
   obs_metrics_health(&values, out);
   obs_metrics_fini(&values);
+  obs_buf_fini(&fleet);
 }
 
 void obs_daemon_on_metrics(void *arg, bool open, obs_buf *out) {
@@ -129,6 +138,14 @@ void obs_daemon_on_metrics(void *arg, bool open, obs_buf *out) {
   from.bridge = d->bridge;
   obs_metrics_read_all(&from, &values);
   obs_metrics_text(&values, open, out);
+  obs_metrics_fini(&values);
+}
+
+void obs_daemon_on_fleet_metrics(void *arg, obs_merge *merge, bool open, obs_buf *out) {
+  obs_metrics_values values;
+  (void)arg;
+  obs_metrics_read_fleet(merge, obs_clock_wall_ms(), &values);
+  obs_metrics_fleet_text(&values, open, out);
   obs_metrics_fini(&values);
 }
 
@@ -172,7 +189,8 @@ void obs_daemon_say_ready(obs_daemon *d) {
   each_url(d, find_pull, &pull);
   print_access(d);
   obs_listeners_risks(d->config, print_risk, d);
-  obs_banner_print(stdout, program_invocation_name, obs_bridge_url(d->bridge, 0), pull, d->config->keys);
+  obs_banner_print(stdout, program_invocation_name, obs_bridge_url(d->bridge, 0), pull, d->config->keys,
+                   obs_fleet_refuses(d->config) == NULL);
   puts("ready");
   fflush(stdout);
 }

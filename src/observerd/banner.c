@@ -1,6 +1,5 @@
 #include "observerd/banner.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +20,8 @@ static size_t directory_of(const char *program) {
   return (size_t)(slash + 1 - program);
 }
 
-void obs_banner_print(FILE *out, const char *program, const char *http, const char *pull, const char *keys) {
+void obs_banner_print(FILE *out, const char *program, const char *http, const char *pull, const char *keys,
+                      bool records) {
   int n = (int)directory_of(program);
   bool has_http = http != NULL && strncmp(http, "http", 4) == 0;
   bool usual = has_http && strcmp(http, "http://127.0.0.1:3800") == 0; /* where observerctl looks by itself */
@@ -32,11 +32,18 @@ void obs_banner_print(FILE *out, const char *program, const char *http, const ch
             "key:      (umask 077; %.*sobserverctl key new me --scope ingest,read --keys %s > me.key); export "
             "OBSERVER_KEY_FILE=me.key\n",
             n, program, keys);
-  if (has_http) {
+  if (!records)
+    fputs("worker:   it folds what edges forward to NATS, and records nothing itself: publish to an edge "
+          "(observerd --forward)\n",
+          out);
+  if (has_http && records)
     fprintf(out, "publish:  %.*sobserverctl pub --endpoint /v1/chat --success%s%s\n", n, program, option, url);
-    fprintf(out, "watch:    %.*sobserverctl top%s%s\n", n, program, option, url);
+  if (has_http) {
+    fprintf(out, "watch:    %.*sobserverctl %s%s%s\n", n, program, records ? "top" : "fleet", option, url);
     /* A key is no argument of a program: every user of the machine can see those. */
-    fprintf(out, "          %s %s/stats    (package curl)\n",
+    fprintf(out,
+            records ? "          %s %s/stats    (package curl)\n"
+                    : "          %s '%s/v1/observer/summary?scope=cluster'    (package curl)\n",
             keys != NULL ? "printf 'header = \"X-API-Key: %s\"' \"$(cat $OBSERVER_KEY_FILE)\" | curl -K -" : "curl",
             http);
   }

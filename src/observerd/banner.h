@@ -5,10 +5,12 @@
 #ifndef OBS_OBSERVERD_BANNER_H
 #define OBS_OBSERVERD_BANNER_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 /* `program` is the daemon's argv[0]; `http` and `pull` are URLs that other processes can reach, NULL: there is none;
- * with `keys`, the key file, HTTP asks for keys. */
-void obs_banner_print(FILE *out, const char *program, const char *http, const char *pull, const char *keys);
+ * with `keys`, the key file, HTTP asks for keys. Not `records`: a worker of a fleet, to which nothing is published. */
+void obs_banner_print(FILE *out, const char *program, const char *http, const char *pull, const char *keys,
+                      bool records);
 
 #endif

@@ -26,13 +26,12 @@ enum {
 struct obs_fleet {
   obs_commit *commit;
   const obs_config *config;
-  obs_edge *edge; /* NULL: it is none */
-  char *socket;   /* of the bridge, for an edge's answers; NULL: there is none */
-  int dir_fd;     /* of the data directory, where its path is too long for a socket's; below 0: not open */
-  obs_nats *answering;
-  obs_fleet_answerer *answerer; /* as `answering`, main thread; NULL: it does not */
-  uint64_t answers_next_ms;     /* when that is tried again, monotonic */
-  pthread_mutex_t hands_lock;   /* of what follows: the connection of questions */
+  obs_edge *edge;             /* NULL: it is none */
+  char *socket;               /* of the bridge, for an edge's answers; NULL: there is none */
+  int dir_fd;                 /* of the data directory, where its path is too long for a socket's; below 0: not open */
+  obs_nats *answering;        /* main thread, as what it is for */
+  uint64_t answers_next_ms;   /* when that is tried again, monotonic */
+  pthread_mutex_t hands_lock; /* of what follows: the connection of questions */
   uint32_t holders;
   obs_fleet_hands hands;  /* nats NULL: it is not open now */
   obs_nats_server server; /* as obs_fleet_look last asked for it, at: */
@@ -44,6 +43,10 @@ struct obs_fleet {
   pthread_mutex_t lock; /* of what follows; never held while NATS is waited for */
   pthread_cond_t woken;
   bool stopping;
+  obs_fleet_asker *asker;       /* of the hands, and the answerer, for their counts; what former ones have counted: */
+  obs_fleet_answerer *answerer; /* set by the main thread alone; NULL: it does not answer */
+  obs_fleet_asker_counts asked;
+  obs_fleet_answerer_counts answered;
   obs_nats *nats;           /* the worker's; NULL: not now */
   obs_fleet_worker *worker; /* NULL: it is none, or not now */
   obs_leader *leader;       /* lives as long as the worker; NULL: none, or it never leads */
@@ -133,30 +136,66 @@ static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
                          .arg = f};
 }
 
-/* OK also where the servers refuse it now: `refused` says so, and `obs:join` tries again. */
+/* Why there is no worker now; "": there may be one. Another reason than the last is logged. */
+static void set_refused(obs_fleet *f, observer_err err, const char *why) {
+  char text[sizeof f->refused] = "";
+  if (err != OBSERVER_E_OK) (void)snprintf(text, sizeof text, "%s", why[0] != '\0' ? why : observer_strerror(err));
+  pthread_mutex_lock(&f->lock);
+  bool is_new = strcmp(f->refused, text) != 0;
+  memcpy(f->refused, text, sizeof text);
+  pthread_mutex_unlock(&f->lock);
+  if (is_new && text[0] != '\0') obs_log_error("fleet", "no worker: %s; tried again", text);
+}
+
+/* The servers do not have it now, and may later. */
+static bool is_refusal(observer_err err) {
+  return err == OBSERVER_E_DENIED || err == OBSERVER_E_NET || err == OBSERVER_E_TIMEDOUT;
+}
+
+/* OK also where the servers refuse it now: `obs:join` tries again. */
 static observer_err open_nats(obs_fleet *f, char *error, size_t size) {
   char why[OBS_NATS_WHY_MAX] = "";
   obs_nats *nats = NULL;
   obs_nats_opts opts = nats_opts(f, "observer worker");
   opts.changed = on_connection;
   observer_err err = obs_nats_open(&opts, &nats, why);
-  if (err == OBSERVER_E_INVALID || err == OBSERVER_E_NOMEM) {
-    (void)snprintf(error, size, "jetstream: %s", why[0] != '\0' ? why : observer_strerror(err));
-    return err;
-  }
   pthread_mutex_lock(&f->lock);
   f->nats = nats;
-  bool told = strcmp(f->refused, why) == 0;
-  (void)snprintf(f->refused, sizeof f->refused, "%s",
-                 err == OBSERVER_E_OK ? ""
-                 : why[0] != '\0'     ? why
-                                      : observer_strerror(err));
   pthread_mutex_unlock(&f->lock);
-  if (err != OBSERVER_E_OK && !told) obs_log_error("fleet", "%s; tried again", why);
-  return OBSERVER_E_OK;
+  if (is_refusal(err)) {
+    set_refused(f, err, why);
+    return OBSERVER_E_OK;
+  }
+  if (err != OBSERVER_E_OK) (void)snprintf(error, size, "jetstream: %s", why[0] != '\0' ? why : observer_strerror(err));
+  return err;
+}
+
+/* What is counted of one that ends stays counted. */
+static void show_asker(obs_fleet *f, obs_fleet_asker *asker) {
+  obs_fleet_asker_counts past;
+  pthread_mutex_lock(&f->lock);
+  obs_fleet_asker_get_counts(f->asker, &past);
+  f->asked.asked += past.asked;
+  f->asked.missing += past.missing;
+  f->asked.dropped += past.dropped;
+  f->asker = asker;
+  pthread_mutex_unlock(&f->lock);
+}
+
+static void show_answerer(obs_fleet *f, obs_fleet_answerer *answerer) {
+  obs_fleet_answerer_counts past;
+  pthread_mutex_lock(&f->lock);
+  obs_fleet_answerer_get_counts(f->answerer, &past);
+  f->answered.answered += past.answered;
+  f->answered.refused += past.refused;
+  f->answered.dropped += past.dropped;
+  f->answered.failed += past.failed;
+  f->answerer = answerer;
+  pthread_mutex_unlock(&f->lock);
 }
 
 static void close_hands(obs_fleet *f) {
+  show_asker(f, NULL);
   obs_fleet_asker_close(f->hands.asker);
   obs_fleet_query_close(f->hands.query);
   obs_nats_close(f->hands.nats);
@@ -172,6 +211,7 @@ static void open_hands(obs_fleet *f) {
   observer_err err = obs_nats_open(&opts, &h->nats, why);
   if (err == OBSERVER_E_OK) err = obs_fleet_query_open(h->nats, OBS_FLEET_PARTITIONS, &h->query);
   if (err == OBSERVER_E_OK) err = obs_fleet_asker_open(h->nats, &h->asker, why);
+  if (err == OBSERVER_E_OK) show_asker(f, h->asker);
   if (err == OBSERVER_E_OK) return;
   obs_log_warn("fleet", "the fleet cannot be asked now: %s", why[0] != '\0' ? why : observer_strerror(err));
   close_hands(f);
@@ -235,10 +275,15 @@ static observer_err start_worker(obs_fleet *f) {
                                       .accept_new_stream = c->accept_new_stream,
                                       .leads = c->leads};
   observer_err err = obs_fleet_worker_open(&opts, &w, error, sizeof error);
+  if (is_refusal(err)) {
+    set_refused(f, err, error);
+    return OBSERVER_E_OK;
+  }
   if (err != OBSERVER_E_OK) {
     obs_log_error("fleet", "worker: %s", error);
     return err;
   }
+  set_refused(f, OBSERVER_E_OK, "");
   pthread_mutex_lock(&f->lock);
   f->worker = w;
   f->worker_id = obs_fleet_worker_id(w);
@@ -267,22 +312,22 @@ static void end_worker(obs_fleet *f) {
 /* Refused credentials end a connection for good: another one is opened, with the files as they are now. */
 static void rejoin(obs_fleet *f) {
   char error[256] = "";
-  if (f->nats != NULL) obs_log_error("fleet", "NATS refuses this worker; tried again");
+  if (f->worker != NULL) set_refused(f, OBSERVER_E_DENIED, "NATS refuses this worker");
   end_worker(f);
   observer_err err = open_nats(f, error, sizeof error);
   if (err == OBSERVER_E_OK && f->nats != NULL) err = start_worker(f);
-  if (err == OBSERVER_E_OK) return;
-  if (error[0] != '\0') obs_log_error("fleet", "%s; tried again", error);
-  end_worker(f);
+  if (err != OBSERVER_E_OK) set_refused(f, err, error);
+  if (f->worker == NULL) end_worker(f); /* also the connection of one that could not be opened */
 }
 
 static void *join_fleet(void *arg) {
   obs_fleet *f = arg;
   pthread_mutex_lock(&f->lock);
   while (!f->stopping) {
-    obs_nats *nats = f->nats; /* it changes on this thread alone */
+    obs_nats *nats = f->nats; /* it changes on this thread alone, as the worker does */
+    bool lost = f->worker == NULL;
     pthread_mutex_unlock(&f->lock);
-    bool lost = nats == NULL || obs_nats_is_closed(nats);
+    lost = lost || obs_nats_is_closed(nats);
     if (lost) rejoin(f);
     pthread_mutex_lock(&f->lock);
     if (!f->stopping) obs_thread_cond_wait_ms(&f->woken, &f->lock, lost ? REJOIN_MS : LOOK_MS);
@@ -311,11 +356,13 @@ void obs_fleet_tend_answers(obs_fleet *f) {
   if (f == NULL || f->socket == NULL || now_ms < f->answers_next_ms) return;
   if (f->answerer != NULL && !obs_nats_is_closed(f->answering)) return;
   obs_fleet_end_answers(f);
+  obs_fleet_answerer *answerer = NULL;
   obs_hex_format(obs_edge_id(f->edge), who);
   const obs_nats_opts opts = nats_opts(f, "observer answers");
   observer_err err = obs_nats_open(&opts, &f->answering, why);
   if (err == OBSERVER_E_OK)
-    err = obs_fleet_answerer_open(f->answering, OBS_FLEET_ASK_EDGES, who, f->socket, &f->answerer, why);
+    err = obs_fleet_answerer_open(f->answering, OBS_FLEET_ASK_EDGES, who, f->socket, &answerer, why);
+  if (err == OBSERVER_E_OK) show_answerer(f, answerer);
   if (err == OBSERVER_E_OK) return;
   f->answers_next_ms = now_ms + ANSWERS_AGAIN_MS;
   obs_log_warn("fleet", "this edge does not answer for its rows: %s", why[0] != '\0' ? why : observer_strerror(err));
@@ -323,9 +370,10 @@ void obs_fleet_tend_answers(obs_fleet *f) {
 
 void obs_fleet_end_answers(obs_fleet *f) {
   if (f == NULL) return;
-  obs_fleet_answerer_close(f->answerer);
+  obs_fleet_answerer *answerer = f->answerer;
+  show_answerer(f, NULL);
+  obs_fleet_answerer_close(answerer);
   obs_nats_close(f->answering);
-  f->answerer = NULL;
   f->answering = NULL;
 }
 
@@ -391,6 +439,22 @@ bool obs_fleet_get_worker_counts(obs_fleet *f, obs_fleet_worker_counts *out) {
   return works;
 }
 
+void obs_fleet_get_ask_counts(obs_fleet *f, obs_fleet_asker_counts *asked, obs_fleet_answerer_counts *answered) {
+  obs_fleet_asker_counts a;
+  obs_fleet_answerer_counts b;
+  *asked = (obs_fleet_asker_counts){.asked = 0};
+  *answered = (obs_fleet_answerer_counts){.answered = 0};
+  if (f == NULL) return;
+  pthread_mutex_lock(&f->lock);
+  obs_fleet_asker_get_counts(f->asker, &a);
+  obs_fleet_answerer_get_counts(f->answerer, &b);
+  *asked =
+      (obs_fleet_asker_counts){f->asked.asked + a.asked, f->asked.missing + a.missing, f->asked.dropped + a.dropped};
+  *answered = (obs_fleet_answerer_counts){f->answered.answered + b.answered, f->answered.refused + b.refused,
+                                          f->answered.dropped + b.dropped, f->answered.failed + b.failed};
+  pthread_mutex_unlock(&f->lock);
+}
+
 bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out) {
   if (f == NULL) return false;
   pthread_mutex_lock(&f->hands_lock);
@@ -438,6 +502,7 @@ static void look_at_server(obs_fleet *f, obs_nats *nats, obs_fleet_picture *out)
 static void look_at_self(obs_fleet *f, obs_fleet_picture *out) {
   out->is_edge = f->edge != NULL;
   out->is_worker = f->config->jetstream.n > 0;
+  out->records = obs_fleet_refuses(f->config) == NULL;
   out->linger_ms = f->config->linger_s * 1000;
   if (f->edge != NULL) {
     out->edge_id = obs_edge_id(f->edge);
@@ -450,6 +515,14 @@ static void look_at_self(obs_fleet *f, obs_fleet_picture *out) {
   if (f->edge == NULL && f->away_since_ms != 0) out->away_ms = obs_clock_mono_ms() - f->away_since_ms;
   pthread_mutex_unlock(&f->lock);
   if (!obs_fleet_is_hindered(f, out->hindered, sizeof out->hindered)) out->hindered[0] = '\0';
+}
+
+void obs_fleet_put_self(obs_fleet *f, obs_buf *out) {
+  obs_fleet_picture picture = {.is_edge = false};
+  if (f == NULL) return;
+  look_at_self(f, &picture);
+  obs_json_writer w = obs_json_write(out);
+  obs_fleet_picture_put_self(&picture, NULL, &w);
 }
 
 static void look_at_roster(obs_nats *nats, obs_fleet_picture *out) {

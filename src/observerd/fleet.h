@@ -44,12 +44,16 @@ obs_edge *obs_fleet_edge(obs_fleet *f);
 bool obs_fleet_get_worker_counts(obs_fleet *f, obs_fleet_worker_counts *out);
 /* Of the leader's pipeline; zero where there is none. */
 void obs_fleet_get_leader(obs_fleet *f, obs_leader_counts *out);
+/* Since the start. Any thread; brief. */
+void obs_fleet_get_ask_counts(obs_fleet *f, obs_fleet_asker_counts *asked, obs_fleet_answerer_counts *answered);
 /* What the fleet is asked with, until release; false: NATS refuses this daemon. Any thread, several at a time; may wait
  * for a connection. */
 bool obs_fleet_hold(obs_fleet *f, obs_fleet_hands *out);
 void obs_fleet_release(obs_fleet *f);
 /* The fleet as it is now, or what is known of it. From one thread; the caller ends *out. */
 void obs_fleet_look(obs_fleet *f, obs_fleet_picture *out);
+/* What this daemon is in it, as a JSON object; nothing when it is alone. Any thread; brief. */
+void obs_fleet_put_self(obs_fleet *f, obs_buf *out);
 /* Why its part in the fleet keeps it from being ready; false: it does not. */
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size);
 

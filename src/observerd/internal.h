@@ -81,6 +81,7 @@ obs_ready_sources obs_daemon_ready(obs_daemon *d);
 /* /health, /metrics and the feed's beat, as those want them. */
 void obs_daemon_on_health(void *daemon, obs_buf *out);
 void obs_daemon_on_metrics(void *daemon, bool open, obs_buf *out);
+void obs_daemon_on_fleet_metrics(void *daemon, obs_merge *merge, bool open, obs_buf *out);
 uint32_t obs_daemon_on_stats(void *daemon, obs_feed *feed, obs_buf *out);
 /* URLs, risks, how to publish and to read, and `ready`, on stdout. */
 void obs_daemon_say_ready(obs_daemon *d);

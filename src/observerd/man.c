@@ -63,6 +63,7 @@ static const entry files[] = {
     {"DATA_DIR/format",
      "which format the directory has, and which observerd wrote it; an older one does not start there"},
     {"DATA_DIR/edge, forward", "of an edge: who it is, and how far it has forwarded"},
+    {"DATA_DIR/fleet.sock", "of an edge: a socket of its own, for what the fleet asks"},
     {"DATA_DIR/worker, partitions/", "of a worker: who it is, and its last checkpoints"},
     {"DATA_DIR/lock", "locked by the daemon that writes there; contains its process id"},
 };

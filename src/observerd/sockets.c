@@ -103,6 +103,7 @@ observer_err obs_daemon_open_sockets(obs_daemon *d, const obs_config *o, char *e
                                   .health = obs_daemon_on_health,
                                   .health_arg = d,
                                   .metrics = obs_daemon_on_metrics,
+                                  .fleet_metrics = obs_daemon_on_fleet_metrics,
                                   .metrics_arg = d,
                                   .ready = obs_daemon_ready(d),
                                   .fleet_hold = o->forward.n + o->jetstream.n > 0 ? hold_fleet : NULL,

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 #include "diagnose/tries.h"
 #include "op/member.h"
+#include "timeline/gathered.h"
 
 #include <xxhash.h>
 
@@ -20,8 +21,7 @@ typedef struct {
 
 /* ---- what is kept of an op ---- */
 
-static obs_str keep_text(gather *a, obs_str text) {
-  obs_gather_result *g = a->g;
+obs_str obs_gather_keep(obs_gather_result *g, obs_str text, bool *no_memory) {
   uint32_t place;
   if (text.p == NULL || text.len == 0) return text.p == NULL ? text : OBS_STR("");
   uint64_t hash = XXH3_64bits(text.p, text.len);
@@ -29,11 +29,15 @@ static obs_str keep_text(gather *a, obs_str text) {
   char *copy = obs_arena_alloc(&g->texts, text.len);
   obs_str *at = copy != NULL ? OBS_VEC_PUSH(&g->kept) : NULL;
   if (at == NULL || !obs_map_put(&g->places, hash, g->kept.n - 1)) {
-    a->no_memory = true;
+    *no_memory = true;
     return (obs_str){0};
   }
   memcpy(copy, text.p, text.len);
   return *at = (obs_str){copy, text.len, text.plain};
+}
+
+static obs_str keep_text(gather *a, obs_str text) {
+  return obs_gather_keep(a->g, text, &a->no_memory);
 }
 
 #define FIELD(op, name) (OBS_HAS(op, name) ? (op)->name : (obs_str){0})
@@ -132,7 +136,8 @@ static bool is_wanted(const gather *a, const obs_op *op) {
 
 /* Whether there is room for one more. */
 static bool has_room(const gather *a) {
-  return a->g->ops.n < OBS_GATHER_OPS && a->g->texts.bytes < OBS_GATHER_TEXT;
+  uint32_t most = a->o->most != 0 && a->o->most < OBS_GATHER_OPS ? a->o->most : OBS_GATHER_OPS;
+  return a->g->ops.n < most && a->g->texts.bytes < OBS_GATHER_TEXT;
 }
 
 /* False: enough. */
@@ -229,19 +234,13 @@ static observer_err add_corrections(gather *a) {
   return look_through(a, keys, a->nsubjects, first, last);
 }
 
-static int by_time(const void *a, const void *b) {
-  const obs_gather_item *x = a, *y = b;
-  if (x->end_ms != y->end_ms) return x->end_ms < y->end_ms ? -1 : 1;
-  return (x->seq > y->seq) - (x->seq < y->seq);
-}
-
 observer_err obs_gather(const obs_gather_opts *o, obs_gather_result *out) {
   gather a = {.o = o, .g = out, .needle = obs_json_search_for(o->value).needle};
   uint64_t key = obs_timeline_key(o->field, o->value);
   observer_err err = look_through(&a, &key, 1, o->from_seq, o->through_seq);
   if (err == OBSERVER_E_OK && !a.no_memory) err = add_corrections(&a);
   if (a.no_memory) err = OBSERVER_E_NOMEM;
-  if (out->ops.n > 0) qsort(out->ops.at, out->ops.n, sizeof(out->ops.at[0]), by_time);
+  obs_gathered_sort(out);
   return err;
 }
 

@@ -49,6 +49,7 @@ typedef struct {
   bool oldest_first;              /* which are left out when there are too many */
   uint64_t from_seq, through_seq; /* both included; through 0: the newest */
   int64_t since_ms, until_ms;     /* event time, both included */
+  uint32_t most;                  /* ops; 0: OBS_GATHER_OPS */
 } obs_gather_opts;
 
 typedef struct {
@@ -67,6 +68,8 @@ typedef struct {
 /* Starts as {0}; fini in either case. With `oldest_first` it ends at the op that is one too many; else all are counted
  * that can be read, and those gathered are the newest. NOMEM, IO. */
 observer_err obs_gather(const obs_gather_opts *o, obs_gather_result *out);
+/* The text, kept once; p NULL, and *no_memory, where there is none for it. */
+obs_str obs_gather_keep(obs_gather_result *g, obs_str text, bool *no_memory);
 void obs_gather_fini(obs_gather_result *g);
 
 #endif

@@ -14,6 +14,7 @@ const SAME = {
   'types.ts': {
     Live: 'Moment', LiveOp: 'LiveOp', History: 'History', Changes: 'Changes', Alerts: 'Alerts', Clusters: 'Clusters', Cluster: 'ClusterInFull',
     Analysis: 'AnalysisInFull', Playbooks: 'Playbooks', Summary: 'Summary', RecordedOp: 'RecordedOp', Ops: 'Ops',
+    FleetPicture: 'FleetPicture',
   },
   'views/trace_layout.ts': { Timeline: 'Timeline', OpRow: 'TimelineOp', RunRow: 'TimelineRun', IdleRow: 'TimelineIdle', CorrectionRow: 'TimelineCorrection', ChangeRow: 'TimelineChange' },
 };

@@ -6,14 +6,20 @@
  *   nats_tool ... again URL EDGE P AFTER                    asks an edge as a worker does
  *   nats_tool ... put URL BUCKET KEY VALUE                  writes a key
  *   nats_tool ... ask URL SUBJECT TEXT                      what is answered to a message
+ *   nats_tool ... answers URL SUBJECT TEXT COUNT MS         a row for each message that answers one, up to COUNT or MS:
+ *                                                           what its subject ends with, and its text
+ *   nats_tool ... lead URL SOCKET                           answers as a leader whose bridge has that socket, until its
+ *                                                           input ends
  *   nats_tool ... publish URL SUBJECT TEXT                  stores a message
  *   nats_tool ... bench URL BYTES COUNT DEPTH               stores COUNT messages of BYTES with DEPTH under way */
 #include "base/clock.h"
 #include "base/json.h"
+#include "fleet/ask.h"
 #include "fleet/batch.h"
 #include "nats/jetstream.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,6 +187,61 @@ static void ask(obs_nats *n, const char *subject, const char *text) {
   obs_buf_fini(&answer);
 }
 
+typedef struct {
+  pthread_mutex_t lock;
+  obs_buf rows;
+  uint32_t n;
+} answers_seen;
+
+static void on_answer(void *arg, const char *subject, const char *reply, const void *data, size_t len) {
+  answers_seen *seen = arg;
+  (void)reply;
+  pthread_mutex_lock(&seen->lock);
+  obs_json_writer w = obs_json_write(&seen->rows);
+  obs_json_object(&w, NULL);
+  obs_json_cstr(&w, "of", subject + strlen("test.answers."));
+  obs_json_bytes(&w, "text", data != NULL ? data : "", len);
+  obs_json_end(&w);
+  obs_buf_putc(&seen->rows, '\n');
+  seen->n++;
+  pthread_mutex_unlock(&seen->lock);
+}
+
+static void answers(obs_nats *n, const char *subject, const char *text, uint32_t count, uint64_t ms) {
+  answers_seen seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
+  obs_nats_listener *listener;
+  uint64_t end = obs_clock_mono_ms() + ms;
+  observer_err err = obs_nats_listen(n, "test.answers.>", on_answer, &seen, &listener, why);
+  if (err == OBSERVER_E_OK) err = obs_nats_send(n, subject, "test.answers", text, strlen(text));
+  if (err != OBSERVER_E_OK) die(subject, err);
+  for (bool all = false; !all && obs_clock_mono_ms() < end;) {
+    usleep(5000);
+    pthread_mutex_lock(&seen.lock);
+    all = seen.n >= count;
+    pthread_mutex_unlock(&seen.lock);
+  }
+  obs_nats_listener_close(listener);
+  if (seen.rows.oom) die("rows", OBSERVER_E_NOMEM);
+  printf("%.*s", (int)seen.rows.len, seen.rows.len > 0 ? seen.rows.p : "");
+  obs_buf_fini(&seen.rows);
+}
+
+static void lead(obs_nats *n, const char *socket) {
+  obs_fleet_answerer *answerer;
+  obs_fleet_answerer_counts counts;
+  observer_err err = obs_fleet_answerer_open(n, OBS_FLEET_ASK_LEADER, "leader", socket, &answerer, why);
+  obs_nats_stream stream; /* an answer of the server: it has the subscription */
+  if (err == OBSERVER_E_OK) err = obs_nats_stream_look(n, "OBSERVER_OPS", &stream, why);
+  if (err != OBSERVER_E_OK) die(socket, err);
+  puts("{\"leads\":true}");
+  (void)fflush(stdout);
+  while (getchar() != EOF) continue;
+  obs_fleet_answerer_get_counts(answerer, &counts);
+  printf("{\"answered\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"failed\":%" PRIu64 "}\n",
+         counts.answered, counts.refused, counts.dropped, counts.failed);
+  obs_fleet_answerer_close(answerer);
+}
+
 int main(int argc, char **argv) {
   obs_nats *n = NULL;
   obs_nats_opts opts = {.nurls = 1, .name = "nats_tool"};
@@ -203,6 +264,10 @@ int main(int argc, char **argv) {
     info(n, argv[3]);
   else if (strcmp(command, "ask") == 0 && argc == 5)
     ask(n, argv[3], argv[4]);
+  else if (strcmp(command, "answers") == 0 && argc == 7)
+    answers(n, argv[3], argv[4], (uint32_t)strtoul(argv[5], NULL, 10), strtoull(argv[6], NULL, 10));
+  else if (strcmp(command, "lead") == 0 && argc == 4)
+    lead(n, argv[3]);
   else if (strcmp(command, "batches") == 0)
     batches(n, argc > 3 ? strtoull(argv[3], NULL, 10) : 1);
   else if (strcmp(command, "again") == 0 && argc == 6)

@@ -169,8 +169,8 @@ class Completion(DaemonTest):
     def test_flags(self):
         for name in commands():
             self.assertEqual(self.complete(name, "--"), ["--help"] + ["--" + flag.replace("[=BOOL]", "") for _, flag, _ in flags_of(name)], name)
-        self.assertEqual(self.complete("ops", "--s"), ["--source", "--success", "--staffer-id", "--sig-hash",
-                                                       "--session-id", "--since"])
+        self.assertEqual(self.complete("ops", "--s"), ["--scope", "--source", "--success", "--staffer-id",
+                                                       "--sig-hash", "--session-id", "--since"])
         self.assertEqual(self.complete("ops", "--limit", "5", "--un"), ["--until"])
 
     def test_choices(self):

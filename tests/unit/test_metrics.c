@@ -110,6 +110,7 @@ static void fill(obs_metrics_values *v) {
   *v = (obs_metrics_values){.status = "ok",
                             .version = "1.2.3",
                             .urls = OBS_STR("{}"),
+                            .fleet = OBS_STR("null"),
                             .tls_expires = "2030-01-02T03:04:05.000Z",
                             .open = OBS_STR("[\"http http://0.0.0.0:3800\"]"),
                             .plain = OBS_STR("[]"),

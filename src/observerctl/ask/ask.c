@@ -19,8 +19,36 @@ bool obs_ask_report(const obs_args *args, bool ok, const obs_fetch_answer *answe
   return ok;
 }
 
+/* The flag that chooses the fleet; NULL: the command has none, or it chooses this daemon. */
+static const char *fleet_flag(const obs_args *args) {
+  for (size_t i = 0; i < args->command->nflags; i++) {
+    const obs_option *o = &args->command->flags[i];
+    if (o->choices != NULL && strcmp(o->choices, OBS_FLEET_SCOPES) == 0 &&
+        strcmp(obs_args_text(args, o->name), "cluster") == 0)
+      return o->name;
+  }
+  return NULL;
+}
+
+bool obs_ask_is_fleet(const obs_args *args) {
+  return fleet_flag(args) != NULL;
+}
+
+void obs_ask_add_scope(const obs_args *args, obs_buf *path) {
+  const char *flag = fleet_flag(args);
+  if (flag != NULL) obs_fetch_param(path, flag, "cluster");
+}
+
 bool obs_ask(const obs_args *args, const char *path, obs_fetch_answer *out) {
-  return obs_ask_report(args, obs_fetch_get(obs_args_text(args, "url"), path, TIMEOUT_MS, out), out);
+  obs_buf full = {0};
+  obs_buf_puts(&full, path);
+  obs_ask_add_scope(args, &full);
+  obs_buf_putc(&full, '\0');
+  *out = (obs_fetch_answer){0};
+  if (full.oom) (void)snprintf(out->error, sizeof(out->error), "out of memory");
+  bool ok = !full.oom && obs_fetch_get(obs_args_text(args, "url"), full.p, TIMEOUT_MS, out);
+  obs_buf_fini(&full);
+  return obs_ask_report(args, ok, out);
 }
 
 bool obs_ask_post(const obs_args *args, const char *path, const obs_buf *body, obs_fetch_answer *out) {
@@ -105,7 +133,7 @@ void obs_ask_none(const obs_args *args, const char *what) {
   /* Which daemon, how many, in which order, how shown. */
   static const char *const no_filters[] = {"url",   "key-file", "tls-ca", "tls-cert", "tls-key", "data-dir",
                                            "limit", "all",      "sort",   "stats",    "least",   "json",
-                                           "utc",   "wide",     "color",  "ended"};
+                                           "utc",   "wide",     "color",  "ended",    "scope",   "from"};
   bool filtered = false;
   for (size_t i = 0; i < args->command->nflags; i++) {
     const char *name = args->command->flags[i].name;
@@ -270,9 +298,13 @@ int obs_ask_list(const obs_args *args, const obs_ask_listing *l) {
 
 int obs_ask_rows(const obs_args *args, const obs_buf *path, uint64_t limit, obs_fetch_row fn, void *arg, bool *more) {
   obs_fetch_answer answer;
-  bool ok = obs_fetch_pages(obs_args_text(args, "url"), path, limit, 0, TIMEOUT_MS, fn, arg, more, &answer);
+  obs_buf full = {0};
+  obs_buf_append(&full, path->p, path->len);
+  obs_ask_add_scope(args, &full);
+  bool ok = obs_fetch_pages(obs_args_text(args, "url"), &full, limit, 0, TIMEOUT_MS, fn, arg, more, &answer);
   (void)obs_ask_report(args, ok, &answer);
   int status = status_of(ok, &answer);
   obs_fetch_answer_fini(&answer);
+  obs_buf_fini(&full);
   return status;
 }

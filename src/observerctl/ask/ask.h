@@ -7,7 +7,12 @@
 #include "observerctl/cli/command.h"
 #include "observerctl/cli/show.h"
 
-/* GET of the command's --url; reports what went wrong and what to do about it. Fini in either case. */
+/* Whether the command's question is for the whole fleet: --scope cluster (or --from). */
+bool obs_ask_is_fleet(const obs_args *args);
+/* Adds the parameter that says so, where it is. */
+void obs_ask_add_scope(const obs_args *args, obs_buf *path);
+
+/* GET of the command's --url, with its scope; reports what went wrong and what to do about it. Fini in either case. */
 bool obs_ask(const obs_args *args, const char *path, obs_fetch_answer *out);
 /* Reports an answer that is not `ok`. Returns `ok`. */
 bool obs_ask_report(const obs_args *args, bool ok, const obs_fetch_answer *answer);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BODY_MAX = 256 << 20, PAGE_ROWS = 1000, CURSOR_MAX = 128 };
+enum { BODY_MAX = 256 << 20, PAGE_ROWS = 1000, CURSOR_MAX = 12 << 10 /* a fleet's has a part for each edge */ };
 
 static struct {
   bool (*fn)(void *arg);
@@ -181,16 +181,20 @@ static bool take(obs_cursor *c, char ch) {
 /* {"seq":N,"received":"...","op":{...}}: the member that is an object is the row, the number before it its own. */
 static bool take_row(reader *r) {
   obs_cursor_value key;
+  obs_str edge = OBS_STR("");
   uint64_t number = 0;
   if (!take(&r->c, '{')) return false;
   do {
     if (!obs_json_cursor_key(&r->c, &key)) return false;
     const uint8_t *start = r->c.p;
     if (!obs_json_cursor_skip(&r->c)) return false;
-    if (*start >= '0' && *start <= '9')
+    if (obs_str_is(key.s, "edge") && *start == '"')
+      edge = (obs_str){(const char *)start + 1, (uint32_t)(r->c.p - start) - 2, 0};
+    else if (*start >= '0' && *start <= '9')
       number = strtoull((const char *)start, NULL, 10);
     else if (*start == '{' && !r->stopped)
-      r->stopped = !r->fn(r->arg, number, (const char *)start, (size_t)(r->c.p - start)) || ++r->given == r->limit;
+      r->stopped =
+          !r->fn(r->arg, edge, number, (const char *)start, (size_t)(r->c.p - start)) || ++r->given == r->limit;
   } while (take(&r->c, ','));
   return take(&r->c, '}');
 }

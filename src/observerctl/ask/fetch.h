@@ -45,8 +45,10 @@ void obs_fetch_value(obs_buf *path, const char *value);
 void obs_fetch_param(obs_buf *path, const char *name, const char *value);
 
 /* One row of a page, {"<rows>":[{"<number>":N,"<row>":{...}},...],"next_cursor":...}: as recorded, so not through a
- * parser that would write numbers its own way. False: no more of them. */
-typedef bool (*obs_fetch_row)(void *arg, uint64_t number, const char *row, size_t len);
+ * parser that would write numbers its own way. `edge`: of a fleet, whose number it is; else empty. False: no more of
+ * them.
+ */
+typedef bool (*obs_fetch_row)(void *arg, obs_str edge, uint64_t number, const char *row, size_t len);
 /* Asks for page after page of `path`, which has the filters, until `limit` rows were given (0: all), `fn` wants no
  * more, none is left, or the monotonic clock is past `until_ms` (0: it does not matter). *more: others would follow.
  * False: out->error says why. Fini of `out` in either case. */

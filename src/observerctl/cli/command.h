@@ -73,6 +73,16 @@ bool obs_args_is_url(const char *text);
     "color", 0, "WHEN", .initial = "auto", .choices = "auto always never",                                             \
                         .help = "colours: on a terminal unless NO_COLOR is set, always, or never"                      \
   }
+/* Of commands whose question a fleet can answer (ask.h adds it to the question); OBS_FLAG_FROM where --scope is taken.
+ */
+#define OBS_FLEET_SCOPES "instance cluster"
+#define OBS_FLAG_OF_FLEET(name)                                                                                        \
+  {                                                                                                                    \
+    name, 0, "SCOPE", .initial = "instance", .choices = OBS_FLEET_SCOPES,                                              \
+                      .help = "instance: this daemon alone; cluster: the whole fleet that it belongs to"               \
+  }
+#define OBS_FLAG_SCOPE OBS_FLAG_OF_FLEET("scope")
+#define OBS_FLAG_FROM OBS_FLAG_OF_FLEET("from")
 #define OBS_FLAG_JSON                                                                                                  \
   { "json", 'j', .help = "JSON for programs instead of text for people" }
 

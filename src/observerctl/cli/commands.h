@@ -17,6 +17,7 @@
   X(stats)                                                                                                             \
   X(summary)                                                                                                           \
   X(graph)                                                                                                             \
+  X(fleet)                                                                                                             \
   X(ops)                                                                                                               \
   X(op)                                                                                                                \
   X(timeline)                                                                                                          \

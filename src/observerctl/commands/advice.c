@@ -98,6 +98,7 @@ static int run_advice(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
+    OBS_FLAG_SCOPE,
     {"endpoint", 'e', "NAME", .help = "the endpoint that will be called"},
     {"task-class", 't', "CLASS", .help = "the class of the task"},
     {"session-id", 0, "ID",

@@ -47,6 +47,7 @@ static int run_alerts(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
+    OBS_FLAG_SCOPE,
     {"state", 0, "STATE", .type = OBS_OPTION_CHOICE, .choices = "pending firing recovering resolved",
      .help = "only alerts in this state"},
     {"rule", 0, "ID", .help = "only alerts of this rule"},

@@ -86,6 +86,7 @@ static int run_analyses(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
+    OBS_FLAG_FROM,
     {"scope", 0, "SCOPE", .choices = "cluster fleet", .help = "only of single clusters, or of all failures together"},
     {"cluster", 'c', "ID", .help = "only of this failure cluster"},
     {"endpoint", 'e', "NAME", .help = "only of this endpoint"},

@@ -190,6 +190,7 @@ static int run_clusters(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
+    OBS_FLAG_SCOPE,
     {"state", 0, "STATE", .choices = "new ongoing regressed resolved", .help = "only clusters in this state"},
     {"sort", 0, "ORDER", .initial = "last_seen", .choices = "last_seen first_seen count rate impact",
      .help = "what comes first"},

@@ -4,9 +4,7 @@
 #include "observerctl/cli/args.h"
 #include "observerctl/cli/commands.h"
 
-#include <inttypes.h>
-
-enum { TEXT_COLUMN = 20, TEXT_LEAST = 20, TIMEOUT_MS = 60000, SEQ_DIGITS = 18 };
+enum { TEXT_COLUMN = 20, TEXT_LEAST = 20, TIMEOUT_MS = 60000, SEQ_DIGITS = 18, SEQ_TEXT = 64 };
 
 /* ---- one op ---- */
 
@@ -67,7 +65,8 @@ static void put_fact(obs_buf *out, obs_str name, obs_str value) {
 /* What went wrong stands first, then what was asked and what came of it, then the rest as recorded. */
 static bool show(obs_str answer, bool first) {
   static const char *const ahead[] = {"error", "input_summary", "output_summary"};
-  obs_str op = find(answer, "op"), seq = find(answer, "seq");
+  obs_buf scratch = {0};
+  obs_str op = find(answer, "op"), seq = read_value(find(answer, "seq"), &scratch);
   bool success = obs_str_is(find(op, "success"), "true");
   obs_buf out = {0};
   obs_buf_printf(&out, "%sop %.*s  %s%s%s\n", first ? "" : "\n", (int)seq.len, seq.p,
@@ -87,15 +86,16 @@ static bool show(obs_str answer, bool first) {
     if (!obs_str_is(m.key, "op") && !obs_str_is(m.key, "seq")) put_fact(&out, m.key, m.value);
   bool ok = !out.oom;
   if (ok) (void)fwrite(out.p, 1, out.len, stdout);
+  obs_buf_fini(&scratch);
   obs_buf_fini(&out);
   return ok;
 }
 
 /* False: reported. */
-static bool show_op(const obs_args *args, uint64_t seq, bool first) {
+static bool show_op(const obs_args *args, const char *seq, bool first) {
   obs_fetch_answer answer;
-  char path[64];
-  snprintf(path, sizeof(path), "/v1/observer/ops/%" PRIu64, seq);
+  char path[SEQ_TEXT + 64];
+  snprintf(path, sizeof(path), "/v1/observer/ops/%s%s", seq, obs_ask_is_fleet(args) ? "?scope=cluster" : "");
   bool ok = obs_fetch_get(obs_args_text(args, "url"), path, TIMEOUT_MS, &answer);
   cJSON *words = !ok && answer.status == 404 ? cJSON_ParseWithLength(answer.body.p, answer.body.len) : NULL;
   obs_str body = {answer.body.p, (uint32_t)answer.body.len, 0};
@@ -119,19 +119,22 @@ static bool show_op(const obs_args *args, uint64_t seq, bool first) {
 
 /* ---- the command ---- */
 
-/* The next of `421,924`; *p moves behind it. 0: it is no such number. */
-static uint64_t take_seq(const char **p) {
-  uint64_t seq = 0;
-  size_t digits = strspn(*p, "0123456789");
-  if (digits == 0 || digits > SEQ_DIGITS) return 0;
-  for (size_t i = 0; i < digits; i++) seq = seq * 10 + (uint64_t)((*p)[i] - '0');
-  *p += digits;
+/* The next of `421,924`, into `out`; *p moves behind it. In a fleet it may be `edge:number` or
+ * `partition:message:row`. False: it is no such number. */
+static bool take_seq(const char **p, bool fleet, char out[SEQ_TEXT]) {
+  size_t n = strspn(*p, fleet ? "0123456789abcdefghijklmnopqrstuvwxyz-:" : "0123456789");
+  bool good =
+      n > 0 && n < SEQ_TEXT && (fleet ? (*p)[n - 1] >= '0' && (*p)[n - 1] <= '9' : n <= SEQ_DIGITS && **p != '0');
+  if (!good) return false;
+  snprintf(out, SEQ_TEXT, "%.*s", (int)n, *p);
+  *p += n;
   if (**p == ',') ++*p;
-  return seq;
+  return true;
 }
 
 static int run_op(const obs_args *args) {
-  bool all = true, first = true;
+  bool all = true, first = true, fleet = obs_ask_is_fleet(args);
+  char seq[SEQ_TEXT];
   if (args->nrest == 0) {
     obs_args_error(args, "which SEQ? (observerctl ops shows them)");
     return OBS_COMMAND_USAGE;
@@ -139,15 +142,15 @@ static int run_op(const obs_args *args) {
   for (int i = 0; i < args->nrest; i++) {
     const char *p = args->rest[i];
     do {
-      if (take_seq(&p) == 0) {
+      if (!take_seq(&p, fleet, seq)) {
         obs_args_error(args, "\"%s\" is not the number of an op, such as 421", args->rest[i]);
         return OBS_COMMAND_USAGE;
       }
     } while (*p != '\0');
   }
   for (int i = 0; i < args->nrest; i++)
-    for (const char *p = args->rest[i]; *p != '\0';) {
-      bool shown = show_op(args, take_seq(&p), first);
+    for (const char *p = args->rest[i]; *p != '\0' && take_seq(&p, fleet, seq);) {
+      bool shown = show_op(args, seq, first);
       first = first && !shown;
       all = all && shown;
     }
@@ -157,6 +160,7 @@ static int run_op(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
+    OBS_FLAG_SCOPE,
     {"json", 'j', .help = "the daemon's answers, one a line: {\"seq\",\"received\",\"op\"}, the op as recorded"},
 };
 
@@ -164,10 +168,13 @@ OBS_COMMAND(op) = {
     .name = "op",
     .arguments = "SEQ...",
     .summary = "show recorded ops in full, by seq: the evidence that is cited",
-    .description = "Shows each op with that number in full: whether it failed, the error first, what was asked and "
-                   "what came of it, every other field as recorded, when the daemon received it, and the failure "
-                   "cluster that it belongs to. Numbers may be separated by commas.\n\n"
-                   "Exit status 1: one of them is not there, because it is not recorded yet or no longer kept.",
+    .description =
+        "Shows each op with that number in full: whether it failed, the error first, what was asked and "
+        "what came of it, every other field as recorded, when the daemon received it, and the failure "
+        "cluster that it belongs to. Numbers may be separated by commas. With --scope cluster they are EDGE:SEQ, "
+        "as `observerctl ops --scope cluster` shows them, PARTITION:MESSAGE:ROW as a fleet's clusters "
+        "cite them, or a number that the fleet's leader cites.\n\n"
+        "Exit status 1: one of them is not there, because it is not recorded yet or no longer kept.",
     .examples = "observerctl op 421\nobserverctl op 421 924 1853 --json",
     .flags = OBS_TABLE(flags),
     .run = run_op,

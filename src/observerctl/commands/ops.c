@@ -18,27 +18,32 @@ typedef struct {
 } printer;
 
 /* The row with its seq in front, as tail --json has it. */
-static void print_json(printer *p, uint64_t seq, const char *row, size_t len) {
+static void print_json(printer *p, obs_str edge, uint64_t seq, const char *row, size_t len) {
   obs_json_writer w = obs_json_write(&p->line);
   obs_json_object(&w, NULL);
+  if (edge.len > 0) obs_json_text(&w, "edge", edge);
   obs_json_u64(&w, "seq", seq);
   obs_json_members(&w, (obs_str){row + 1, len > 2 ? (uint32_t)len - 2 : 0, 0});
   obs_json_end(&w);
   if (!p->line.oom) obs_text_print_json(stdout, p->line.p, p->line.len);
 }
 
-static bool print_row(void *arg, uint64_t number, const char *row, size_t len) {
+static bool print_row(void *arg, obs_str edge, uint64_t number, const char *row, size_t len) {
   printer *p = arg;
   p->line.len = 0;
-  /* The first row is the newest: no later one has a longer number. */
-  if (p->rows++ == 0) p->look.seq_columns = (unsigned)snprintf(NULL, 0, "%" PRIu64, number);
+  /* The first row is the newest: no later one has a longer number. Those of a fleet are `edge:number`. */
+  if (p->rows++ == 0 && edge.len == 0) p->look.seq_columns = (unsigned)snprintf(NULL, 0, "%" PRIu64, number);
   if (p->json) {
-    print_json(p, number, row, len);
+    print_json(p, edge, number, row, len);
   } else {
     obs_line_op op;
     cJSON *json = cJSON_ParseWithLength(row, len);
     obs_line_of_json(json, &op);
     op.seq = number;
+    if (edge.len > 0) {
+      obs_buf_append(&p->line, edge.p, edge.len);
+      obs_buf_putc(&p->line, ':');
+    }
     obs_line_put(&p->line, &op, &p->look);
     obs_buf_putc(&p->line, '\n');
     cJSON_Delete(json);
@@ -66,7 +71,8 @@ static int run_ops(const obs_args *args) {
     }
     bool terminal = !p.json && isatty(STDOUT_FILENO);
     if (status == OBS_COMMAND_OK && p.rows == 0) obs_ask_none(args, "ops");
-    if (terminal && p.rows > 0) fprintf(stderr, "to see one in full: observerctl op SEQ\n");
+    if (terminal && p.rows > 0)
+      fprintf(stderr, "to see one in full: observerctl op SEQ%s\n", obs_ask_is_fleet(args) ? " --scope cluster" : "");
     if (more && terminal) fprintf(stderr, "... there are more: --limit N or --all\n");
     obs_buf_fini(&p.line);
   }
@@ -77,6 +83,7 @@ static int run_ops(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
+    OBS_FLAG_SCOPE,
     OBS_FLAGS_MATCH,
     {"cluster", 0, "ID", .help = "only failures of this cluster (observerctl clusters)"},
     OBS_FLAG_SINCE,

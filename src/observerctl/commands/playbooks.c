@@ -161,6 +161,7 @@ static int run_playbooks(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
+    OBS_FLAG_SCOPE,
     {"endpoint", 'e', "NAME", .help = "only entries of this endpoint"},
     {"task-class", 0, "CLASS", .help = "only entries of this class of task"},
     {"kind", 'k', "KIND", .choices = "do dont", .help = "only what works (do), or what does not (dont)"},

@@ -42,6 +42,7 @@ static int run_repeats(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
+    OBS_FLAG_SCOPE,
     {"least", 0, "N", .initial = "3", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,
      .help = "only tasks that failed N times or more"},
     {"sig-hash", 0, "HASH", .help = "only the task of this sig_hash"},

@@ -34,14 +34,16 @@ typedef struct {
   uint64_t rows;
 } shown;
 
-static bool print_row(void *arg, uint64_t number, const char *row, size_t len) {
+static bool print_row(void *arg, obs_str edge, uint64_t number, const char *row, size_t len) {
+  (void)edge;
   (void)number;
   ((shown *)arg)->rows++;
   obs_text_print_json(stdout, row, len);
   return !ferror(stdout);
 }
 
-static bool add_row(void *arg, uint64_t number, const char *row, size_t len) {
+static bool add_row(void *arg, obs_str edge, uint64_t number, const char *row, size_t len) {
+  (void)edge;
   (void)number;
   cJSON *session = cJSON_ParseWithLength(row, len);
   ((shown *)arg)->rows++;
@@ -137,6 +139,7 @@ static int run_sessions(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
+    OBS_FLAG_SCOPE,
     {"stats", .help = "statistics over all sessions instead of the list"},
     {"kind", 'k', "KIND", .help = "only of this kind: fill, email, playbook, ..."},
     {"model", 'm', "MODEL", .help = "only of this model"},

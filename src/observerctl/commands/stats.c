@@ -46,7 +46,7 @@ static int run_stats(const obs_args *args) {
   return obs_ask_show(args, "/v1/observer/stats", show, NULL);
 }
 
-static const obs_option flags[] = {OBS_FLAGS_DAEMON, OBS_FLAG_COLOR, OBS_FLAG_UTC, OBS_FLAG_JSON};
+static const obs_option flags[] = {OBS_FLAGS_DAEMON, OBS_FLAG_COLOR, OBS_FLAG_SCOPE, OBS_FLAG_UTC, OBS_FLAG_JSON};
 
 OBS_COMMAND(stats) = {
     .name = "stats",

@@ -156,6 +156,7 @@ static int run_summary(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
+    OBS_FLAG_SCOPE,
     {"window", 'w', "WINDOW", .initial = "lifetime", .choices = "lifetime 1m 5m 1h", .help = "what is counted"},
     {"sort", 's', "COLUMN", .initial = "count", .choices = "count failures share p50 p90 p99 max name",
      .help = "largest first; name from A"},

@@ -171,7 +171,8 @@ typedef struct {
   bool oom;
 } past_rows;
 
-static bool on_past_row(void *arg, uint64_t seq, const char *text, size_t len) {
+static bool on_past_row(void *arg, obs_str edge, uint64_t seq, const char *text, size_t len) {
+  (void)edge;
   past_rows *p = arg;
   if (seq <= p->after) return false;
   past_row *row = OBS_VEC_PUSH(&p->rows);

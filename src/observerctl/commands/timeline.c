@@ -70,8 +70,9 @@ static void put_op(line *l, const cJSON *row, const cJSON *staffers, bool run) {
   char text[OBS_TEXT_NUMBER], count[OBS_TEXT_NUMBER + 16];
   bool success = cJSON_IsTrue(obs_show_member(row, "success"));
   const char *staffer = obs_show_text(row, "staffer_id");
-  snprintf(count, sizeof(count), "%.0f", obs_show_number(row, run ? "first_seq" : "seq"));
-  put_column(l, OBS_STYLE_DIM, count, SEQ_LEAST, true);
+  const char *name = run ? "first_seq" : "seq", *of_fleet = obs_show_text(row, name);
+  snprintf(count, sizeof(count), "%.0f", obs_show_number(row, name));
+  put_column(l, OBS_STYLE_DIM, *of_fleet != '\0' ? of_fleet : count, SEQ_LEAST, true);
   put_column(l, success ? OBS_STYLE_GREEN : OBS_STYLE_RED, success ? "ok" : "FAIL", 4, false);
   put_column(l, OBS_STYLE_PLAIN, obs_text_duration(text, obs_show_number(row, "duration_ms")), DURATION_COLUMNS, true);
   for (unsigned i = 0; i < lane_of(staffers, staffer) * LANE_COLUMNS; i++) put(l, OBS_STYLE_PLAIN, " ");
@@ -192,6 +193,7 @@ static int run_timeline(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
+    OBS_FLAG_SCOPE,
     {"session-id", 0, "ID", .help = "what happened in this session"},
     {"cycle-id", 0, "ID", .help = "in this cycle"},
     {"staffer-id", 0, "ID", .help = "what this agent, person or model did"},

@@ -16,9 +16,18 @@ static void make_failure(const cJSON *attempt, obs_buf *out) {
   if (!cJSON_IsTrue(obs_show_member(attempt, "success"))) obs_show_failure(attempt, out);
 }
 
+/* A number; of a fleet a text. */
+static void make_seq(const cJSON *row, obs_buf *out) {
+  const char *text = obs_show_text(row, "seq");
+  if (*text != '\0')
+    obs_buf_puts(out, text);
+  else if (cJSON_IsNumber(obs_show_member(row, "seq")))
+    obs_buf_printf(out, "%.0f", obs_show_number(row, "seq"));
+}
+
 static const obs_show_field columns[] = {
     {"#", OBS_SHOW_NUMBER, .key = "attempt", .right = true},
-    {"SEQ", OBS_SHOW_NUMBER, .key = "seq", .right = true},
+    {"SEQ", .make = make_seq, .right = true},
     {"WHEN", OBS_SHOW_AGE, .key = "time"},
     {"OUTCOME", .make = make_outcome, .style = style_outcome},
     {"TOOK", OBS_SHOW_DURATION, .key = "duration_ms"},
@@ -31,7 +40,7 @@ static const obs_show_field columns[] = {
 static const obs_show_field marks[] = {
     {"BEFORE", OBS_SHOW_NUMBER, .key = "attempt", .right = true},
     {"WHAT", .key = "kind"},
-    {"SEQ", OBS_SHOW_NUMBER, .key = "seq", .right = true},
+    {"SEQ", .make = make_seq, .right = true},
     {"TEXT", .key = "text", .wraps = true},
 };
 
@@ -99,6 +108,7 @@ static int run_trajectory(const obs_args *args) {
 static const obs_option flags[] = {
     OBS_FLAGS_DAEMON,
     OBS_FLAG_COLOR,
+    OBS_FLAG_SCOPE,
     {"sig-hash", 0, "HASH", .help = "the attempts at this task"},
     {"task-class", 0, "CLASS", .help = "the attempts at tasks of this class"},
     {"limit", 'n', "N", .initial = "50", .type = OBS_OPTION_NUMBER, .min = 1, .max = 1000,

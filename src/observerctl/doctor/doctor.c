@@ -41,9 +41,9 @@ void obs_doctor_say(obs_doctor *d, obs_doctor_status status, const char *check, 
 }
 
 static void (*const probes[])(obs_doctor *d) = {
-    obs_doctor_libraries, obs_doctor_ports,  obs_doctor_data_dir, obs_doctor_journal,
-    obs_doctor_disk,      obs_doctor_files,  obs_doctor_clock,    obs_doctor_unit,
-    obs_doctor_daemon,    obs_doctor_access, obs_doctor_tls,      obs_doctor_producers,
+    obs_doctor_libraries, obs_doctor_ports,     obs_doctor_data_dir, obs_doctor_journal, obs_doctor_disk,
+    obs_doctor_files,     obs_doctor_clock,     obs_doctor_unit,     obs_doctor_daemon,  obs_doctor_access,
+    obs_doctor_tls,       obs_doctor_producers, obs_doctor_fleet,
 };
 
 /* False: no memory. */
@@ -159,7 +159,8 @@ OBS_COMMAND(doctor) = {
     .summary = "check this machine and the daemon, and show how to fix what is wrong",
     .description =
         "Probes the libraries and their versions, the ports, the data directory with its lock and journal, disk space, "
-        "the open-file limit, the clock, the systemd unit and the daemon. Each finding is ok, warn or fail, with a "
+        "the open-file limit, the clock, the systemd unit, the daemon and, where it belongs to one, its fleet. Each "
+        "finding is ok, warn or fail, with a "
         "sentence; a warning or failure comes with the command that fixes it. Nothing is modified.\n\n"
         "A daemon that does not answer is a failure when --url or OBSERVER_URL names it or the data directory is "
         "locked by one, else a warning: it may just not be started. Status 1 is that of any failure; warnings alone "

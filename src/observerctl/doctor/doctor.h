@@ -48,5 +48,6 @@ void obs_doctor_access(obs_doctor *d);
 void obs_doctor_tls(obs_doctor *d);
 void obs_doctor_unit(obs_doctor *d);
 void obs_doctor_producers(obs_doctor *d);
+void obs_doctor_fleet(obs_doctor *d);
 
 #endif

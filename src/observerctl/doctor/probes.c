@@ -484,15 +484,19 @@ static void check_probe(obs_doctor *d, const char *path, const char *good) {
     cJSON_Delete(json);
     if (reasons.len == 0) obs_buf_puts(&reasons, "no reason given");
     obs_buf_putc(&reasons, '\0');
-    if (reasons.oom || strstr(reasons.p, "replaced while in use") != NULL ||
-        strstr(reasons.p, "another program") != NULL)
+    bool fleet = !reasons.oom && (strstr(reasons.p, "NATS") != NULL || strstr(reasons.p, "the stream") != NULL);
+    if (fleet)
+      snprintf(fix, sizeof(fix), "see what is said of nats below; it goes on by itself when the reason is gone");
+    else if (reasons.oom || strstr(reasons.p, "replaced while in use") != NULL ||
+             strstr(reasons.p, "another program") != NULL)
       snprintf(fix, sizeof(fix),
                "do not move, rotate or write to its files (--segment-bytes and --retain-* rotate them); recording "
                "continues in a new file with the next op");
     else
       snprintf(fix, sizeof(fix), "df -h '%.300s'; fix what the reason names; recording then resumes by itself",
                d->data_dir);
-    obs_doctor_say(d, OBS_DOCTOR_FAIL, path + 1, fix, "not ready to record: %s", reasons.oom ? "" : reasons.p);
+    obs_doctor_say(d, OBS_DOCTOR_FAIL, path + 1, fix, "not ready%s: %s", fleet ? "" : " to record",
+                   reasons.oom ? "" : reasons.p);
   } else {
     char restart[2 * PATH_SIZE];
     obs_doctor_say(d, OBS_DOCTOR_FAIL, path + 1, fix_restart(d, restart, sizeof(restart)), "%s", answer.error);

@@ -75,7 +75,7 @@ function Standing(): JSX.Element {
     loading: 'connecting',
     ok: 'live',
     idle: 'nothing recorded',
-    stopped: 'not recording',
+    stopped: 'not ready',
     stale: `no ops for ${age(l?.last_op, now.value)}`,
     offline: 'disconnected',
     key: 'key needed',
@@ -118,7 +118,7 @@ function Banner(): JSX.Element | null {
     return (
       <div class="banner is-fail" role="alert">
         <span>
-          Not recording: <Text s={l.reasons.join('; ') || 'the daemon is not ready'} max={300} />
+          Not ready: <Text s={l.reasons.join('; ') || 'the daemon is not ready'} max={300} />
         </span>
       </div>
     );

@@ -277,3 +277,51 @@ export interface RecordedOp {
 export interface Ops extends Paged {
   ops: RecordedOp[];
 }
+
+interface Spool {
+  spool_ops: number;
+  spool_bytes: number;
+  spool_max_bytes: number;
+  spool_age_ms: number;
+}
+
+export interface FleetEdge extends Spool {
+  id: string;
+  name: string;
+  version: string;
+  state: 'here' | 'away' | 'stopped';
+  seen_ms: number;
+  seq: number;
+}
+
+export interface FleetWorker {
+  id: string;
+  name: string;
+  version: string;
+  state: 'here' | 'away' | 'stopped';
+  seen_ms: number;
+  partitions: number;
+  rebuilding: number;
+  pending: number;
+  lag_ms: number;
+}
+
+export interface FleetPartition {
+  p: number;
+  worker: string | null;
+  checkpoint_ms: number | null;
+  pending: number;
+  rebuilding: boolean;
+}
+
+export interface FleetPicture {
+  self: { roles: ('edge' | 'worker')[]; edge?: Spool; hindered: string | null };
+  nats: { connected: boolean; why: string | null; away_ms: number; version: string | null };
+  complete: boolean;
+  stream: { messages: number; bytes: number; replicas: number } | null;
+  edges: FleetEdge[];
+  workers: FleetWorker[];
+  partitions: FleetPartition[];
+  missing: number[];
+  leader: { worker: string } | null;
+}

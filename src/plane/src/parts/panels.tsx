@@ -1,7 +1,7 @@
 // Panels, and what stands in one when there is nothing else to show: empty, loading, refused, broken, cut short.
 import type { ComponentChildren, JSX } from 'preact';
 import { type ApiError, key } from '../api';
-import type { Data } from '../data';
+import { type Data, useData } from '../data';
 import { link, now, tick } from '../store';
 import { age, count } from '../text';
 
@@ -47,6 +47,14 @@ export function Say({ title, children, kind = 'quiet' }: SayProps): JSX.Element 
 
 /** `titled`: that nothing is recorded is said above already. */
 export function NothingYet({ titled = false }: { titled?: boolean }): JSX.Element {
+  const health = useData<{ fleet?: { records: boolean } | null }>('/health', { live: false });
+  if (health.value?.fleet?.records === false)
+    return (
+      <Say title={titled ? undefined : 'Nothing is recorded here.'}>
+        <p>This worker folds what edges forward, and records nothing itself. Look at the page of an edge, or ask for all of the fleet:</p>
+        <pre class="command">{`curl '${location.origin}/v1/observer/summary?scope=cluster'`}</pre>
+      </Say>
+    );
   const to = location.host === '127.0.0.1:3800' && location.protocol === 'http:' ? '' : ` --url ${location.origin}`;
   return (
     <Say title={titled ? undefined : 'Nothing has been recorded yet.'}>

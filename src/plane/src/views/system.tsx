@@ -2,6 +2,7 @@
 // were reached. All of it is /health, /metrics where it says more, and the clocks of the summary.
 import type { ComponentChildren, JSX } from 'preact';
 import './system.css';
+import { Fleet } from './system_fleet';
 import { useData } from '../data';
 import { Asked, Panel } from '../parts/panels';
 import { Table } from '../parts/table';
@@ -43,6 +44,7 @@ interface Health {
   uptime_s: number;
   transports: Record<string, Terms>;
   urls: Record<string, string[]>;
+  fleet: { roles: string[]; hindered: string | null } | null;
   access: { open: string[]; plain: string[]; key_file: string; keys: number; denied: number; limited: number; broken: number; audit_lost: number };
   tls: { expires: string | null; problem: string | null };
   redaction: { kinds: string; redacted: Record<string, number> };
@@ -135,7 +137,7 @@ function Conservation({ h }: { h: Health }): JSX.Element {
 function problems(h: Health, summary: Summary | null): string[] {
   const found: string[] = [];
   const say = (n: number | undefined, text: (n: number) => string): void => void (n && found.push(text(n)));
-  if (live.value && !live.value.ready) found.push(`Not recording: ${live.value.reasons.join('; ')}.`);
+  if (live.value && !live.value.ready) found.push(`Not ready: ${live.value.reasons.join('; ')}.`);
   const off = missing(sum(h.transports));
   if (off > 0) found.push(`${many(off, 'op')} received, of which nobody knows what became.`);
   say(h.journal?.failures, (n) => `The journal failed to be written ${many(n, 'time')}.`);
@@ -277,6 +279,7 @@ export function System(): JSX.Element {
       {(h) => (
         <>
           <Judgement h={h} summary={summary.value} />
+          {h.fleet && <Fleet />}
           <Conservation h={h} />
           <Details h={h} m={readMetrics(metrics.value)} />
         </>
