@@ -25,11 +25,18 @@ enum {
   SAVE_MS = 1000,
   PAST = 256, /* places that a partition remembers, one a second: longer than two of the servers' sync intervals */
   PAST_MS = 1000,
+  ANCHORS = 40,      /* batches of any partition, one a second, that are looked at: of more than two looks */
   LOOK_MS = 10000,   /* between two looks whether the stream still has what it has acknowledged */
   AGAIN_MS = 5000,   /* a partition is published again for workers at most so often */
   HEAD_BYTES = 1024, /* of a message, for its headers */
   ROOM_PERCENT = 95  /* a spool that was full takes more when it is used so far */
 };
+
+/* A batch that was acknowledged: it must stand where it did. */
+typedef struct {
+  uint32_t p;
+  obs_edge_place place;
+} obs_edge_anchor;
 
 typedef enum { IDLE, FLYING, ACKED, FAILED } flight_state;
 
@@ -77,11 +84,15 @@ struct obs_edge {
   bool synced; /* since the last connection it is known what is in the stream */
   bool told;   /* the first connection was logged */
   bool is_full;
-  bool blocked;         /* a row waits for its partition's batch */
-  bool more;            /* rows are there that were not read */
-  bool changed;         /* `forward` is to be written */
-  uint64_t now;         /* monotonic ms, of this turn */
-  uint32_t newest;      /* the partition of the batch that the stream has taken last */
+  bool blocked;                     /* a row waits for its partition's batch */
+  bool more;                        /* rows are there that were not read */
+  bool changed;                     /* `forward` is to be written */
+  uint64_t now;                     /* monotonic ms, of this turn */
+  uint32_t newest;                  /* the partition of the batch that the stream has taken last */
+  obs_edge_anchor anchors[ANCHORS]; /* a ring */
+  uint32_t anchor_first, anchor_n;
+  uint64_t anchor_ms;   /* when the last one was acknowledged */
+  uint64_t lost_from;   /* what was acknowledged there is lost, though what is behind it may stand; 0: nothing */
   uint64_t newest_seq;  /* its place in the stream; 0: none is known */
   uint64_t read;        /* every row up to it was added to a batch, or needed none */
   uint64_t low;         /* every row up to it is in the stream */
@@ -249,10 +260,12 @@ static observer_err stands(obs_edge *e, uint32_t p, const obs_edge_place *at, co
 
 /* The stream has lost its end, and behind that has taken a batch of which those before it are missing. What it has lost
  * is its end, so all before the newest place that still stands is there. None that is remembered does: from the
- * journal's beginning. */
-static observer_err find_place(obs_edge *e, uint32_t p, const obs_nats_stream *stream, obs_edge_place *out, char *why) {
+ * journal's beginning. `below`: places at that seq of the stream and behind it tell nothing. */
+static observer_err find_place(obs_edge *e, uint32_t p, uint64_t below, const obs_nats_stream *stream,
+                               obs_edge_place *out, char *why) {
   const obs_edge_part *x = &e->parts[p];
   uint32_t low = 0, high = x->past_n; /* `low` of them stand, from the oldest on */
+  while (high > 0 && x->past[(x->past_first + high - 1) % PAST].stream_seq >= below) high--;
   *out = (obs_edge_place){0};
   while (low < high) {
     uint32_t middle = low + (high - low) / 2;
@@ -284,9 +297,15 @@ static observer_err look_up_part(obs_edge *e, uint32_t p, const obs_nats_stream 
     *out = same && stream->first_seq > acked->stream_seq ? *acked : (obs_edge_place){0};
     return OBSERVER_E_OK;
   }
-  if (err != OBSERVER_E_OK || !same || out->seq <= acked->seq) return err;
-  err = stands(e, p, acked, stream, &there, why); /* a later batch is there: and those before it? */
-  return err != OBSERVER_E_OK || there ? err : find_place(e, p, stream, out, why);
+  bool hides = e->lost_from > 0 || out->seq > acked->seq; /* a later batch may be there without those before it */
+  if (err != OBSERVER_E_OK || !same || !hides) return err;
+  bool vouches = e->lost_from == 0 || acked->stream_seq < e->lost_from; /* when it stands, all is there */
+  if (vouches) err = stands(e, p, acked, stream, &there, why);
+  if (err != OBSERVER_E_OK || (vouches && there)) return err;
+  obs_edge_place before;
+  err = find_place(e, p, e->lost_from > 0 ? e->lost_from : UINT64_MAX, stream, &before, why);
+  if (err == OBSERVER_E_OK && before.seq < out->seq) *out = before;
+  return err;
 }
 
 static observer_err look_up_all(obs_edge *e, const obs_nats_stream *stream, obs_edge_place places[], char *why) {
@@ -346,6 +365,13 @@ static void go_on_from(obs_edge *e, const obs_edge_place places[], const uint64_
                  missing, from);
   if (e->state.created_ns != 0 && e->state.created_ns != created_ns)
     obs_log_warn("fleet", "the stream " OBS_FLEET_STREAM " was made anew: what the journal has is published again");
+  while (e->anchor_n > 0) {
+    const obs_edge_anchor *last = &e->anchors[(e->anchor_first + e->anchor_n - 1) % ANCHORS];
+    bool lost = e->lost_from > 0 && last->place.stream_seq >= e->lost_from;
+    if (e->state.created_ns == created_ns && !lost && last->place.stream_seq <= e->newest_seq) break;
+    e->anchor_n--;
+  }
+  e->lost_from = 0;
   e->state.created_ns = created_ns;
   e->read = e->low = from - 1;
   e->blocked = false;
@@ -406,6 +432,14 @@ static bool has_gone_back(obs_edge *e) {
   if (err == OBSERVER_E_NOTFOUND) return true;
   if (err != OBSERVER_E_OK) return false;
   if (stream.created_ns != e->state.created_ns) return true;
+  for (uint32_t i = 0; i < e->anchor_n; i++) {
+    const obs_edge_anchor *a = &e->anchors[(e->anchor_first + i) % ANCHORS];
+    bool there = true;
+    if (stands(e, a->p, &a->place, &stream, &there, NULL) != OBSERVER_E_OK) return false;
+    if (there) continue;
+    e->lost_from = a->place.stream_seq;
+    return true;
+  }
   return e->newest_seq >= stream.first_seq && look_at(e, e->newest, e->newest_seq, &last, NULL) == OBSERVER_E_NOTFOUND;
 }
 
@@ -493,6 +527,17 @@ static void remember_place(obs_edge_part *p, uint64_t now) {
   p->past_ms = now;
 }
 
+static void drop_anchor(obs_edge *e, const obs_edge_part *p, uint64_t now) {
+  if (e->anchor_n > 0 && now - e->anchor_ms < PAST_MS) return;
+  if (e->anchor_n == ANCHORS)
+    e->anchor_first++;
+  else
+    e->anchor_n++;
+  e->anchors[(e->anchor_first + e->anchor_n - 1) % ANCHORS] =
+      (obs_edge_anchor){(uint32_t)(p - e->parts), {p->last, p->stream_seq}};
+  e->anchor_ms = now;
+}
+
 static void take_ack(obs_edge *e, obs_edge_part *p, uint64_t now) {
   bool backwards = !p->duplicate && p->stream_seq <= p->above;
   if (backwards) {
@@ -507,7 +552,10 @@ static void take_ack(obs_edge *e, obs_edge_part *p, uint64_t now) {
     e->newest_seq = p->stream_seq;
   }
   if (p->last > p->largest) p->largest = p->last;
-  if (!backwards) remember_place(p, now);
+  if (!backwards) {
+    remember_place(p, now);
+    drop_anchor(e, p, now);
+  }
   pthread_mutex_lock(&e->mutex);
   e->counts.ops += p->rows;
   e->counts.batches++;

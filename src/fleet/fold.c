@@ -19,6 +19,7 @@ enum {
   KEPT_BYTES = 64 << 20,
   CHECK_MS = 10000,
   SILENT_MS = 10000,
+  STILL_MS = 2000, /* shorter than servers need to agree on another leader, whose copy may have lost something */
   AGAIN_MS = 6000, /* an edge listens each 5 s */
   HOLE_MS = 300000,
   PAUSE_MS = 500,
@@ -114,7 +115,7 @@ static void begin_with(obs_fleet_part *x, obs_partition *fold, const obs_checkpo
   x->tail_seq = x->local_seq = mark->stream_seq;
   x->kept_seq = x->value.last[0].id[0] != '\0' ? x->value.last[0].stream_seq : 0;
   x->catch_up = last_seq;
-  x->local_ms = x->kept_ms = x->cycle_ms = x->checked_ms = now_ms;
+  x->local_ms = x->kept_ms = x->cycle_ms = x->checked_ms = x->took_ms = now_ms;
   x->local_bytes = x->kept_bytes = 0;
   memset(x->holes, 0, sizeof x->holes);
   x->alone = false;
@@ -254,11 +255,28 @@ static void put_aside(obs_fleet_part *x, const obs_nats_message *m, const char *
   if (err != OBSERVER_E_OK) on_dead(NULL, err, why, 0, false);
 }
 
+/* Whether what comes now goes on where the last message was. Servers that lose the end of the stream stand still before
+ * they take more, perhaps without any connection ending; and what is folded of the new end hides that the old one is
+ * not there any more. */
+static bool goes_on_from_tail(obs_fleet_part *x) {
+  uint64_t now_ms = obs_clock_mono_ms(), epoch = atomic_load(&x->w->epoch);
+  if (epoch == x->epoch && now_ms - x->took_ms < STILL_MS) return true;
+  obs_checkpoint_agreement is = agrees(x, x->tail_seq, x->tail);
+  x->checked_ms = is == OBS_CHECKPOINT_SAME ? now_ms : 0; /* else at the next turn */
+  if (is == OBS_CHECKPOINT_SAME) x->epoch = epoch;
+  return is == OBS_CHECKPOINT_SAME;
+}
+
 /* What it is given is folded even when its time has just ended: no checkpoint of that lands. */
 static bool on_message(void *arg, const obs_nats_message *m) {
   obs_fleet_part *x = arg;
   obs_fleet_worker *w = x->w;
   obs_partition_result r;
+  if (!goes_on_from_tail(x)) {
+    x->refused = true;
+    return false;
+  }
+  x->took_ms = obs_clock_mono_ms();
   obs_partition_fold(x->fold, m->stream_seq, m->data, m->len, obs_clock_wall_ms(), &r);
   if (r.kind == OBS_PARTITION_REFUSED) {
     obs_log_error("fleet", "partition %" PRIu32 ": message %" PRIu64 " is not taken: %s", x->p, m->stream_seq,

@@ -43,9 +43,10 @@ typedef struct {
   uint64_t local_seq, kept_seq; /* of the last checkpoints */
   uint64_t local_ms, kept_ms, local_bytes, kept_bytes;
   uint64_t cycle_ms, checked_ms, heard_ms, epoch;
+  uint64_t took_ms; /* when a message was folded last */
   obs_fleet_hole holes[OBS_FLEET_HOLES];
   uint64_t ids;
-  bool refused; /* a message could not be taken: it is asked for again */
+  bool refused; /* a message was not taken: it is asked for again */
   bool alone;   /* a message has not come: until one does, it reads by itself */
   _Atomic uint64_t pending;
   _Atomic int64_t at_ms; /* while messages wait: when the last one that was folded was stored, by the server's clock */

@@ -240,7 +240,8 @@ class Fleet:
         return time.monotonic() - begin
 
     def read_stream(self):
-        """Until every row is there: an edge may have to notice first that the stream has lost some."""
+        """Until every row is there: an edge may have to notice first that the stream has lost some, and what it publishes again may
+        come where it was read before."""
         end = time.monotonic() + WHOLE * harness.SLOW
         while True:
             try:
@@ -248,7 +249,8 @@ class Fleet:
             except Missing:
                 if time.monotonic() > end:
                     raise
-            time.sleep(0.5)
+            time.sleep(2)
+            self.truth.forget()
 
     def find_missing(self, name, way, end):
         missing = self.truth.missing(name, way, end)
