@@ -31,6 +31,7 @@ enum {
   STOP_MS = 15000,
   STOP_AWAY_MS = 2000 /* the same while NATS is away */
 };
+#define NS_PER_MS INT64_C(1000000)
 static const char id_file[] = "worker";
 static const char dead_stream[] = "OBSERVER_DEAD";
 
@@ -229,6 +230,7 @@ static bool on_change(void *arg, const obs_nats_message *m) {
   obs_lease_value value = {0};
   char *end;
   w->last_change = m->stream_seq;
+  atomic_store(&w->clock_ms, m->time_ns / NS_PER_MS - (int64_t)obs_clock_mono_ms());
   if (key == NULL || key - m->subject < 2) return true;
   char kind = key[-1];
   pthread_mutex_lock(&w->lock);
@@ -609,7 +611,7 @@ void obs_fleet_worker_close(obs_fleet_worker *w) {
 
 void obs_fleet_worker_get_counts(obs_fleet_worker *w, obs_fleet_worker_counts *out) {
   obs_lease_counts leases;
-  int64_t oldest_ms = 0, now_ms = obs_clock_wall_ms();
+  int64_t oldest_ms = 0, now_ms = (int64_t)obs_clock_mono_ms() + atomic_load(&w->clock_ms);
   pthread_mutex_lock(&w->lock);
   obs_lease_get_counts(w->lease, obs_clock_mono_ms(), &leases);
   pthread_mutex_unlock(&w->lock);

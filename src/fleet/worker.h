@@ -60,8 +60,8 @@ typedef struct {
   uint64_t holes, poison, rewinds;
   uint64_t local_checkpoints, checkpoints, failed_checkpoints;
   uint64_t pending; /* messages of the partitions held that wait in the stream, as last known */
-  uint64_t lag_ms;  /* for how long the last folded message of the partition that lags most has been stored, by this
-                       machine's clock; 0: none waits */
+  uint64_t lag_ms;  /* for how long the last folded message of the partition that lags most has been stored, by the
+                       server's clock; 0: none waits */
 } obs_fleet_worker_counts;
 void obs_fleet_worker_get_counts(obs_fleet_worker *w, obs_fleet_worker_counts *out);
 /* Whether it leads the fleet now (lease.h). Any thread; brief. */

@@ -61,6 +61,7 @@ struct obs_fleet_worker {
   _Atomic int64_t created_ns;      /* of the fleet's stream; 0: not known yet */
   _Atomic uint64_t valid_until_ms; /* until when what is held may be folded */
   _Atomic uint64_t epoch;          /* grows with each connection */
+  _Atomic int64_t clock_ms;        /* the server's clock less this machine's monotonic one, as last seen; 0: not yet */
   _Atomic bool stopping;
   _Atomic bool gives_up; /* no time is left for the bucket */
   _Atomic bool reread;   /* a write to the bucket of leases was refused: it is to be read again */
