@@ -57,7 +57,7 @@ struct obs_fleet {
   obs_leader *leader;       /* lives as long as the worker; NULL: none, or it never leads */
   uint64_t worker_id;       /* once it was known */
   uint64_t away_since_ms;   /* monotonic; 0: it is connected */
-  char refused[256];        /* why there is no worker now */
+  char refused[256];        /* why the servers do not have it; "": they do, or that is not known */
 };
 
 bool obs_fleet_check(const obs_config *c, obs_buf *error) {
@@ -96,6 +96,7 @@ static void on_connection(void *arg, bool connected, const char *why) {
     obs_log_warn("fleet", "NATS is away: %s", why != NULL ? why : "");
   pthread_mutex_lock(&f->lock);
   f->away_since_ms = connected ? 0 : obs_clock_mono_ms();
+  if (connected) f->refused[0] = '\0';
   if (f->worker != NULL) obs_fleet_worker_changed(f->worker, connected);
   pthread_mutex_unlock(&f->lock);
 }
@@ -171,15 +172,15 @@ static observer_err open_producers(obs_fleet *f, const obs_op_limits *limits) {
   return takes_from_nats(c) ? obs_producers_open(&opts, &f->producers) : OBSERVER_E_OK;
 }
 
-/* Why there is no worker now; "": there may be one. Another reason than the last is logged. */
+/* It holds until they have taken it: tries between do not change it. Another reason than the last is logged. */
 static void set_refused(obs_fleet *f, observer_err err, const char *why) {
   char text[sizeof f->refused] = "";
-  if (err != OBSERVER_E_OK) (void)snprintf(text, sizeof text, "%s", why[0] != '\0' ? why : observer_strerror(err));
+  (void)snprintf(text, sizeof text, "%s", why[0] != '\0' ? why : observer_strerror(err));
   pthread_mutex_lock(&f->lock);
   bool is_new = strcmp(f->refused, text) != 0;
   memcpy(f->refused, text, sizeof text);
   pthread_mutex_unlock(&f->lock);
-  if (is_new && text[0] != '\0') obs_log_error("fleet", "no worker: %s; tried again", text);
+  if (is_new) obs_log_error("fleet", "no worker: %s; tried again", text);
 }
 
 /* The servers do not have it now, and may later. */
@@ -319,7 +320,6 @@ static observer_err start_worker(obs_fleet *f) {
     obs_log_error("fleet", "worker: %s", error);
     return err;
   }
-  set_refused(f, OBSERVER_E_OK, "");
   pthread_mutex_lock(&f->lock);
   f->worker = w;
   f->worker_id = obs_fleet_worker_id(w);
@@ -348,7 +348,10 @@ static void end_worker(obs_fleet *f) {
 /* Refused credentials end a connection for good: another one is opened, with the files as they are now. */
 static void rejoin(obs_fleet *f) {
   char error[256] = "";
-  if (f->worker != NULL) set_refused(f, OBSERVER_E_DENIED, "NATS refuses this worker");
+  pthread_mutex_lock(&f->lock);
+  bool known = f->refused[0] != '\0';
+  pthread_mutex_unlock(&f->lock);
+  if (!known) set_refused(f, OBSERVER_E_DENIED, "NATS refuses this worker");
   end_worker(f);
   observer_err err = open_nats(f, error, sizeof error);
   if (err == OBSERVER_E_OK && f->nats != NULL) err = start_worker(f);
@@ -548,7 +551,7 @@ void obs_fleet_release(obs_fleet *f) {
 bool obs_fleet_is_hindered(obs_fleet *f, char *why, size_t size) {
   if (f == NULL || f->config->jetstream.n == 0) return false;
   pthread_mutex_lock(&f->lock);
-  bool hindered = f->worker == NULL;
+  bool hindered = f->worker == NULL || f->refused[0] != '\0';
   if (hindered)
     (void)snprintf(why, size, "%s", f->refused[0] != '\0' ? f->refused : "NATS refuses this worker");
   else
