@@ -158,6 +158,7 @@ static void health_shows_every_metric(void **state) {
   }
   assert_string_equal(cJSON_GetStringValue(find(json, "version", NULL)), "1.2.3");
   assert_true(cJSON_IsObject(find(json, "urls", NULL)));
+  assert_true(cJSON_IsNull(find(json, "fleet", NULL)));
   assert_string_equal(cJSON_GetStringValue(find(json, "tls/expires", NULL)), "2030-01-02T03:04:05.000Z");
   assert_true(cJSON_IsNull(find(json, "tls/problem", NULL)));
   assert_string_equal(cJSON_GetStringValue(find(json, "access/open", NULL)->child), "http http://0.0.0.0:3800");
@@ -179,6 +180,7 @@ static void nothing_there_reads_as_zero(void **state) {
       assert_int_equal(obs_metrics_number(m, &v, 0), 0);
   }
   assert_true(obs_str_eq(v.urls, OBS_STR("{}")) && obs_str_eq(v.open, OBS_STR("[]")) && obs_str_eq(v.plain, v.open));
+  assert_true(obs_str_eq(v.fleet, OBS_STR("null")));
   obs_metrics_fini(&v);
 }
 
