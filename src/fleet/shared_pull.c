@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-  FETCH_MS = 500,
+  FETCH_MS = 100, /* a server that sleeps over a message is noticed behind it (pull.c) */
   FETCH_MESSAGES = 512,
   FETCH_BYTES = 8 << 20,
   PAUSE_MS = 500,
