@@ -128,15 +128,20 @@ class Bench:
     # -- what an edge has recorded while NATS was away
 
     def record(self):
-        """A data directory with all ops in its journal, of which none is forwarded."""
+        """A data directory with all ops in its journal, of which none is forwarded. One client, one request at a time."""
         edge = self.work / "edge"
         with Observerd(edge, "--pull", "none", "--sub", "none", "--rep", "none", "--feed", "none", "--forward",
                        f"nats://127.0.0.1:{nats.free_port()}") as daemon:
+            url, elapsed, cpu = daemon.url, 0, daemon.cpu()
             for at in range(0, OPS, POSTED):
                 stamp = time.strftime("%Y-%m-%dT%H:%M:%S.125Z", time.gmtime())
-                said = post(daemon.url, "\n".join(row(n, stamp) for n in range(at, min(at + POSTED, OPS))))
+                body = "\n".join(row(n, stamp) for n in range(at, min(at + POSTED, OPS)))
+                start = time.perf_counter()
+                said = post(url, body)
+                elapsed += time.perf_counter() - start
                 if said.get("rejected"):
                     raise SystemExit(f"bench: {said}")
+            return {"ops/s": OPS / elapsed, "edge": (daemon.cpu() - cpu) / OPS * 1e9}
 
     @contextlib.contextmanager
     def edge(self, servers, filled=True):
@@ -302,7 +307,7 @@ def main():
         return
     with tempfile.TemporaryDirectory(prefix="obs-bench-") as work:
         bench = Bench(work)
-        bench.record()
+        recorded = bench.record()
         bench.whole(0)  # what the messages are; nothing of it is measured
         size = bench.bytes / bench.messages
         print(f"\n{OPS:,} ops of {bench.bytes / OPS:.0f} bytes each in {bench.messages} messages of {size / 1024:.0f} KiB; "
@@ -317,6 +322,7 @@ def main():
         for _ in range(ROUNDS):
             for i, (_, measure, _) in enumerate(kinds):
                 rounds[i].append(measure())
+        print_row(f"an edge records, {POSTED:,} a POST", recorded)
         for i, (name, _, raw) in enumerate(kinds):
             print_row(name, median(rounds[i]), None if raw is None else median(rounds[raw]))
         print(f"\n{'POST answered to visible, ms':<34}{'p50':>10}{'p99':>10}{'one GET':>10}")

@@ -127,8 +127,9 @@ static uint64_t read_file(const char *path, message **out) {
           path);
     if (n == room) {
       room = room == 0 ? 1024 : room * 2;
-      all = realloc(all, room * sizeof *all);
-      check(all != NULL, "no memory");
+      message *more = realloc(all, room * sizeof *all);
+      check(more != NULL, "no memory");
+      all = more;
     }
     all[n++] = m;
   }
