@@ -18,6 +18,7 @@ enum {
   PAUSE_MS = 500,
   CHECK_MS = 30000,
   MEMBER_BYTES = OBS_SHARED_PULL_BYTES / 2, /* that wait for one member: it is too slow for the others */
+  HEAD_BYTES = 256,
   NEAR = 16384,  /* messages, a second or three, that are read again for one that comes from behind */
   LEAST_PART = 8 /* who holds less than one of so many reads each partition by itself */
 };
@@ -119,11 +120,16 @@ static uint32_t partition_of(const char *subject) {
   return (uint32_t)strtoul(subject + sizeof prefix - 1, NULL, 10);
 }
 
+/* A hash that tells it from others: a batch begins with its edge and its first seqs. */
+static uint64_t tail_of(const void *message, size_t len) {
+  return obs_checkpoint_tail(message, len < HEAD_BYTES ? len : HEAD_BYTES);
+}
+
 /* Waits while too much waits: then those who fold are slower than the stream. */
 static bool hand_out(void *arg, const obs_nats_message *message) {
   obs_shared_pull *s = arg;
   uint32_t p = partition_of(message->subject);
-  uint64_t tail = obs_checkpoint_tail(message->data, message->len);
+  uint64_t tail = tail_of(message->data, message->len);
   pthread_mutex_lock(&s->lock);
   bool goes_on = !s->stopping && s->back == NOWHERE;
   if (goes_on) {
@@ -151,7 +157,7 @@ static agreement agrees(obs_shared_pull *s) {
   if (at == 0 || tail == 0) return SAME;
   observer_err err = obs_nats_stream_get(s->nats, OBS_FLEET_STREAM, at, &message, NULL);
   if (err == OBSERVER_E_OK)
-    is = obs_checkpoint_tail(obs_buf_view(&message).p, message.len) == tail ? SAME : OTHER;
+    is = tail_of(obs_buf_view(&message).p, message.len) == tail ? SAME : OTHER;
   else if (err == OBSERVER_E_NOTFOUND &&
            obs_nats_stream_look(s->nats, OBS_FLEET_STREAM, &stream, NULL) == OBSERVER_E_OK)
     is = stream.last_seq < at ? OTHER : SAME;
