@@ -350,6 +350,9 @@ static void fetch(obs_producers *p) {
   obs_log_warn("fleet", "nothing is taken from " OBS_FLEET_IN_SUBJECTS " for now: %s", why);
   set_open(p, false);
   close_work(p);
+  /* nats-server 2.9 goes on removing a stream's files when it has said that it is deleted, those of one that is made
+   * anew among them. */
+  p->retry_at = obs_clock_mono_ms() + RETRY_MS;
 }
 
 static void *take(void *arg) {

@@ -22,6 +22,7 @@ struct obs_nats_work {
   obs_nats *n;
   char stream[OBS_NATS_NAME_MAX], name[OBS_NATS_NAME_MAX];
   obs_nats_box *box;
+  uint32_t asked;   /* messages of the request under way */
   uint32_t want;    /* messages of the request under way that may still come; 0: it has ended */
   uint64_t ends_ms; /* when it ends by itself */
   uint64_t next_ms; /* not before that time another is made */
@@ -96,7 +97,7 @@ static observer_err ask(obs_nats_work *w, uint32_t max_msgs, uint64_t max_bytes,
     obs_nats_say(why, "not connected");
     return OBSERVER_E_NET;
   }
-  w->want = max_msgs;
+  w->asked = w->want = max_msgs;
   w->ends_ms = obs_clock_mono_ms() + EXPIRES_MS;
   return obs_nats_fail(natsConnection_PublishRequest(w->n->nc, subject, reply, body, n), 0, "NATS: request", why);
 }
@@ -107,8 +108,9 @@ static void take_status(obs_nats_work *w, natsMsg *msg, const char *status) {
   const char *text = NULL, *dot = strrchr(natsMsg_GetSubject(msg), '.');
   int code = (int)strtol(status, NULL, 10);
   if (dot == NULL || strtoul(dot + 1, NULL, 10) != w->box->request || code == 100) return;
+  bool in_vain = w->want == w->asked; /* else its bytes are used up, which is said in the same way */
   w->want = 0;
-  if (code == 409) w->next_ms = obs_clock_mono_ms() + REFUSED_MS;
+  if (code == 409 && in_vain) w->next_ms = obs_clock_mono_ms() + REFUSED_MS;
   (void)natsMsgHeader_Get(msg, "Description", &text);
   w->gone = code == 503 || (code == 409 && text != NULL && strstr(text, "Deleted") != NULL);
 }
