@@ -261,7 +261,8 @@ class Faults(ProducersTest):
         for n in range(3):
             ops = self.ops(1000)
             published += ops
-            self.assertEqual(nats.feed(ops, url=servers.urls[0])["failed"], 0)
+            # A stream whose leader was killed refuses for a moment: a producer sends again.
+            wait_until(lambda ops=ops: nats.feed(ops, url=servers.urls[0])["failed"] == 0, 60, "the stream to take them")
             servers.kill(2 - n if n < 2 else 1)
             servers.start_all()
         self.wait_empty(servers, 90)
