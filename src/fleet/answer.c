@@ -62,6 +62,20 @@ static bool send_error(obs_fleet_answerer *a, const char *reply, long status, co
   return sent;
 }
 
+/* Takes it over. False: there is no room. */
+static bool enqueue(obs_fleet_answerer *a, request *r) {
+  pthread_mutex_lock(&a->lock);
+  bool room = a->waiting < OBS_FLEET_ASK_WAITING && !atomic_load(&a->stopping);
+  if (room) {
+    *a->last = r;
+    a->last = &r->next;
+    a->waiting++;
+    pthread_cond_signal(&a->woken);
+  }
+  pthread_mutex_unlock(&a->lock);
+  return room;
+}
+
 /* On libnats' thread. */
 static void on_question(void *arg, const char *subject, const char *reply, const void *data, size_t len) {
   obs_fleet_answerer *a = arg;
@@ -79,25 +93,17 @@ static void on_question(void *arg, const char *subject, const char *reply, const
     return;
   }
   request *r = malloc(sizeof *r + strlen(target) + 1);
-  pthread_mutex_lock(&a->lock);
-  bool room = r != NULL && a->waiting < OBS_FLEET_ASK_WAITING && !atomic_load(&a->stopping);
-  if (room) {
+  if (r != NULL) {
     *r = (request){.came_ms = obs_clock_mono_ms()};
     memcpy(r->reply, reply, strlen(reply) + 1);
     memcpy(r->target, target, strlen(target) + 1);
-    *a->last = r;
-    a->last = &r->next;
-    a->waiting++;
-    pthread_cond_signal(&a->woken);
-  } else {
-    a->counts.dropped++;
   }
-  pthread_mutex_unlock(&a->lock);
-  if (room) {
+  if (r != NULL && enqueue(a, r)) {
     (void)send_part(a, reply, 102, 0, 0, OBS_STR("")); /* the answer itself will tell whether NATS takes any */
     return;
   }
   free(r);
+  count(a, &a->counts.dropped);
   (void)send_error(a, reply, 503, "too many questions of the fleet are waiting");
 }
 

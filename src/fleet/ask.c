@@ -316,6 +316,15 @@ static observer_err give_all(const question *q, bool one, void (*fn)(void *arg, 
   return good ? OBSERVER_E_OK : OBSERVER_E_NOMEM;
 }
 
+static void question_begin(obs_fleet_asker *a, question *q) {
+  pthread_mutex_lock(&a->lock);
+  q->number = ++a->number;
+  q->next = a->questions;
+  a->questions = q;
+  a->counts.asked++;
+  pthread_mutex_unlock(&a->lock);
+}
+
 static void question_end(obs_fleet_asker *a, question *q) {
   pthread_mutex_lock(&a->lock);
   question **at = &a->questions;
@@ -339,12 +348,7 @@ observer_err obs_fleet_ask(obs_fleet_asker *a, const obs_fleet_question *q,
       member *m = find_member(&mine, q->members[i].who);
       if (m != NULL) m->away = q->members[i].away;
     }
-    pthread_mutex_lock(&a->lock);
-    mine.number = ++a->number;
-    mine.next = a->questions;
-    a->questions = &mine;
-    a->counts.asked++;
-    pthread_mutex_unlock(&a->lock);
+    question_begin(a, &mine);
     (void)snprintf(reply, sizeof reply, "%s.%" PRIu64, a->inbox, mine.number);
     err = obs_nats_send(a->nats, q->subject, reply, body.p, body.len);
     if (err == OBSERVER_E_OK) {
