@@ -277,10 +277,8 @@ static const member *first_whole(const question *q) {
 static bool is_done(const question *q, const obs_fleet_question *asked, bool begun) {
   uint32_t waiting = 0;
   if (asked->one && first_whole(q) != NULL) return true;
-  for (uint32_t i = 0; i < q->n; i++) {
-    const member *m = &q->members[i];
+  for (const member *m = q->members, *end = m + q->n; m < end; m++)
     waiting += !is_whole(m) && (m->heard || (!begun && !m->away));
-  }
   return waiting == 0 && (begun || (asked->nmembers > 0 && !asked->one));
 }
 

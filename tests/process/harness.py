@@ -597,7 +597,7 @@ class DaemonTest(unittest.TestCase):
     LOG_LINES = 40
 
     def run(self, result=None):
-        self.result = result
+        self.counted = result
         return super().run(result)
 
     def setUp(self):
@@ -608,7 +608,7 @@ class DaemonTest(unittest.TestCase):
 
     def has_failed(self):
         """Failures of the test, of a subtest and of a clean-up are there at once since Python 3.11."""
-        found = [test for test, _ in self.result.failures + self.result.errors] if self.result is not None else []
+        found = [test for test, _ in self.counted.failures + self.counted.errors] if self.counted is not None else []
         return any(getattr(test, "test_case", test) is self for test in found)
 
     def show_logs_of_failure(self):

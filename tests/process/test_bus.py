@@ -491,7 +491,7 @@ class Misbehaviour(DaemonTest):
             daemon.wait_total(200 + 150)
         daemon.post("/v1/observer/event", [op(op_id="p1"), op(), op(turns=1.5)])
         want = {"pull": (400, 200, 0, 200, 0), "sub": (0, 0, 0, 0, 0), "rep": (300, 150, 50, 100, 0),
-                "http": (3, 1, 1, 1, 0), "tail": (0, 0, 0, 0, 0)}
+                "http": (3, 1, 1, 1, 0), "tail": (0, 0, 0, 0, 0), "nats": (0, 0, 0, 0, 0)}
         wait_until(lambda: self.transports(daemon) == want, 10, "balanced counts")
         daemon.stop()
         self.assertEqual(len(daemon.journal_rows()), 351)
