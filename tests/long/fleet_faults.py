@@ -389,13 +389,18 @@ def power_two(f):
     try:
         restore_stores(f, (1, 2))
 
-        def has_leader():
+        def last_seq():
+            """Of the stream that the two have; 0: they have no leader yet."""
             try:
                 info, = nats.tool("ask", "$JS.API.STREAM.INFO.OBSERVER_OPS", "", url=f.servers.urls[1], quiet=True)
-                return "error" not in info and info["cluster"].get("leader") in ("n1", "n2")
             except subprocess.SubprocessError:
-                return False
-        wait_until(has_leader, 60, "the two to have a leader")
+                return 0
+            led = "error" not in info and info["cluster"].get("leader") in ("n1", "n2")
+            return info["state"]["last_seq"] if led else 0
+        wait_until(last_seq, 60, "the two to have a leader")
+        begun = last_seq()
+        # Until then the third one may win, and has lost nothing.
+        wait_until(lambda: last_seq() > begun + 100, 60, "the two to take more in place of what they have lost")
     finally:
         f.servers.processes[0].send_signal(signal.SIGCONT)
 
