@@ -451,8 +451,10 @@ class Answers(Asking):
     """What an edge answers to whoever can reach NATS."""
 
     def said(self, servers, text, count=2, ms=int(10000 * SLOW)):
-        return [(row["of"].split(".", 1)[1], row["text"]) for row in
+        """That it has heard the question comes first here; it may come behind a quick answer."""
+        said = [(row["of"].split(".", 1)[1], row["text"]) for row in
                 nats.tool("answers", ASK, text, count, ms, url=servers.urls[0])]
+        return sorted(said, key=lambda one: not one[0].startswith("102."))
 
     def status(self, servers, target, **more):
         said = self.said(servers, json.dumps({"v": 1, "target": target, **more}))
