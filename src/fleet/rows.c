@@ -275,7 +275,7 @@ void obs_fleet_rows_keep(void *rows, const obs_fleet_reply *reply) {
 }
 
 obs_fleet_rows_edge obs_fleet_rows_at(const obs_fleet_rows *r, uint32_t i) {
-  if (i >= r->n) return (obs_fleet_rows_edge){NULL};
+  if (i >= r->n) return (obs_fleet_rows_edge){.who = NULL};
   const edge *e = &r->edges[i];
   return (obs_fleet_rows_edge){.who = e->who,
                                .cursor =
