@@ -235,7 +235,7 @@ static void close_hands(obs_fleet *f) {
   obs_fleet_asker_close(f->hands.asker);
   obs_fleet_query_close(f->hands.query);
   obs_nats_close(f->hands.nats);
-  f->hands = (obs_fleet_hands){NULL};
+  f->hands = (obs_fleet_hands){.nats = NULL};
 }
 
 /* Questions have a connection of their own: those of an edge and of a worker are busy. One that the servers have
