@@ -234,10 +234,16 @@ class Fleet:
                 last["lifetime"]["total"], last["cluster"]["rows"]["folded"], expected["total"],
                 last["cluster"]["missing"])) from None
         for daemon in self.edges + self.running:
-            ready = daemon.get("/readyz")
-            if ready.status != 200:
-                raise Missing("%s is not ready: %s" % (daemon.place.name, ready.json))
+            self.wait_ready(daemon)
         return time.monotonic() - begin
+
+    def wait_ready(self, daemon):
+        """One that has just begun to lead the fleet may have been refused once by servers without a leader of their own."""
+        ready = lambda: daemon.get("/readyz")
+        try:
+            wait_until(lambda: ready().status == 200, 60, "it to be ready")
+        except AssertionError:
+            raise Missing("%s is not ready: %s" % (daemon.place.name, ready().json)) from None
 
     def read_stream(self):
         """Until every row is there: an edge may have to notice first that the stream has lost some, and what it publishes again may
@@ -246,7 +252,7 @@ class Fleet:
         while True:
             try:
                 return self.truth.read(self.url())
-            except Missing:
+            except (Missing, subprocess.SubprocessError):  # or the server that was asked has a copy that does not go on
                 if time.monotonic() > end:
                     raise
             time.sleep(2)
