@@ -58,6 +58,12 @@ static observer_err error_of_code(int code, jsErrCode err_code) {
   case STORAGE_EXCEEDED:
   case NO_RESOURCES:
     return OBSERVER_E_NOSPC;
+  case JSClusterNotAssignedErr: /* for as long as a cluster, a stream or a consumer has no leader */
+  case JSClusterNotAvailErr:
+  case JSClusterNotLeaderErr:
+  case JSStreamOfflineErr:
+  case JSConsumerOfflineErr:
+    return OBSERVER_E_NET;
   default:
     return code >= 500 || code == 408 ? OBSERVER_E_NET : OBSERVER_E_INVALID;
   }
