@@ -95,14 +95,17 @@ static observer_err find_checkpoint(obs_fleet_part *x, uint64_t below, obs_check
   return find_checkpoint(x, best->stream_seq, mark, bytes);
 }
 
-/* The last message of the partition, for one that begins with the stream's first: 0 where it has none, and nothing is
- * to be made again. False: not known. */
-static bool find_last(obs_fleet_part *x, uint64_t *last_seq) {
-  char subject[64];
+static void name_filter(const obs_fleet_part *x, char out[FILTER_MAX]) {
+  (void)snprintf(out, FILTER_MAX, "observer.ops.%" PRIu32 ".*", x->p);
+}
+
+/* The partition's last message in the stream; 0: it has none. False: not known. */
+static bool find_last(const obs_fleet_part *x, uint64_t *last_seq) {
+  char filter[FILTER_MAX];
   obs_buf message = {0};
   *last_seq = 0;
-  (void)snprintf(subject, sizeof subject, "observer.ops.%" PRIu32 ".*", x->p);
-  observer_err err = obs_nats_stream_last(x->w->nats, OBS_FLEET_STREAM, subject, last_seq, &message, NULL);
+  name_filter(x, filter);
+  observer_err err = obs_nats_stream_last(x->w->nats, OBS_FLEET_STREAM, filter, last_seq, &message, NULL);
   obs_buf_fini(&message);
   return err == OBSERVER_E_OK || err == OBSERVER_E_NOTFOUND;
 }
@@ -311,26 +314,17 @@ static void close_pull(obs_fleet_part *x) {
   x->shares = false;
 }
 
-static void name_filter(const obs_fleet_part *x, char out[FILTER_MAX]) {
-  (void)snprintf(out, FILTER_MAX, "observer.ops.%" PRIu32 ".*", x->p);
-}
-
 /* The consumer is with one of the servers: where its copy of the stream does not go on any more, it says that there is
  * nothing. The stream's leader knows better, and another consumer may be with another server. */
 static void look_for_more(obs_fleet_part *x) {
-  char filter[FILTER_MAX];
-  obs_buf last = {0};
-  uint64_t seq = 0, now_ms = obs_clock_mono_ms();
+  uint64_t last_seq, now_ms = obs_clock_mono_ms();
   if (now_ms - x->heard_ms < SILENT_MS) return;
   x->heard_ms = now_ms;
-  name_filter(x, filter);
-  if (obs_nats_stream_last(x->w->nats, OBS_FLEET_STREAM, filter, &seq, &last, NULL) == OBSERVER_E_OK &&
-      seq > x->tail_seq) {
-    obs_log_warn("fleet", "partition %" PRIu32 ": message %" PRIu64 " has not come: it is asked for anew", x->p, seq);
-    close_pull(x);
-    x->alone = true;
-  }
-  obs_buf_fini(&last);
+  if (!find_last(x, &last_seq) || last_seq <= x->tail_seq) return;
+  obs_log_warn("fleet", "partition %" PRIu32 ": message %" PRIu64 " has not come: it is asked for anew", x->p,
+               last_seq);
+  close_pull(x);
+  x->alone = true;
 }
 
 /* When it is known that the stream agrees. A message that was refused, or has not come, is asked for alone: the others
