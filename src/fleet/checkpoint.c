@@ -103,7 +103,7 @@ observer_err obs_checkpoint_write(int dir_fd, const obs_checkpoint_mark *mark, c
   obs_buf_append(&file, magic, sizeof magic);
   put_number(&file, mark->partitions, 4);
   put_number(&file, mark->p, 4);
-  put_number(&file, (uint64_t)mark->created_ns, 8);
+  put_number(&file, mark->stream_id, 8);
   put_number(&file, mark->stream_seq, 8);
   put_number(&file, mark->tail, 8);
   put_number(&file, len, 8);
@@ -136,7 +136,7 @@ static observer_err read_file(int dir_fd, uint64_t seq, obs_checkpoint_mark *mar
   p += sizeof magic;
   bool same = take_number(&p, 4) == mark->partitions;
   same &= take_number(&p, 4) == mark->p;
-  same &= (int64_t)take_number(&p, 8) == mark->created_ns;
+  same &= take_number(&p, 8) == mark->stream_id;
   mark->stream_seq = take_number(&p, 8);
   mark->tail = take_number(&p, 8);
   uint64_t len = take_number(&p, 8);
@@ -209,7 +209,7 @@ void obs_lease_value_write(const obs_lease_value *v, obs_buf *out) {
     obs_json_id(&w, "hash", c->hash);
     put_u64(&w, "stream_seq", c->stream_seq);
     obs_json_id(&w, "tail", c->tail);
-    put_u64(&w, "created_ns", (uint64_t)c->created_ns);
+    obs_json_id(&w, "stream_id", c->stream_id);
     obs_json_i64(&w, "made_ms", c->made_ms);
     obs_json_end(&w);
   }
@@ -219,11 +219,11 @@ void obs_lease_value_write(const obs_lease_value *v, obs_buf *out) {
 
 static bool read_kept(const cJSON *row, obs_checkpoint_kept *out) {
   obs_str id = obs_row_text(row, "id");
-  uint64_t chunks, created;
+  uint64_t chunks;
   bool ok = id.p != NULL && id.len > 0 && id.len <= OBS_CHECKPOINT_ID && obs_row_u64(row, "bytes", &out->bytes) &&
             obs_row_u64(row, "chunks", &chunks) && obs_row_id(row, "hash", &out->hash) &&
             take_u64(row, "stream_seq", &out->stream_seq) && obs_row_id(row, "tail", &out->tail) &&
-            take_u64(row, "created_ns", &created) && obs_row_i64(row, "made_ms", &out->made_ms);
+            obs_row_id(row, "stream_id", &out->stream_id) && obs_row_i64(row, "made_ms", &out->made_ms);
   if (!ok || out->bytes > OBS_CHECKPOINT_MAX ||
       chunks != (out->bytes + OBS_CHECKPOINT_CHUNK - 1) / OBS_CHECKPOINT_CHUNK)
     return false;
@@ -232,7 +232,6 @@ static bool read_kept(const cJSON *row, obs_checkpoint_kept *out) {
   }
   memcpy(out->id, id.p, id.len);
   out->chunks = (uint32_t)chunks;
-  out->created_ns = (int64_t)created;
   return true;
 }
 
@@ -263,7 +262,7 @@ observer_err obs_checkpoint_put(obs_nats_kv *kv, const obs_checkpoint_mark *mark
                                .stream_seq = mark->stream_seq,
                                .tail = mark->tail,
                                .hash = XXH64(bytes, len, 0),
-                               .created_ns = mark->created_ns,
+                               .stream_id = mark->stream_id,
                                .made_ms = made_ms};
   (void)snprintf(out->id, sizeof out->id, "%s", id);
   if (len > OBS_CHECKPOINT_MAX) {

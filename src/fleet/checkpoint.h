@@ -1,13 +1,14 @@
 /* Checkpoints of a partition: its fold's bytes as of a message of the stream, on this machine's disk and in the bucket.
  *
  * On disk, in one directory for all partitions, `<p>-<stream seq, 20 digits>`, the last OBS_CHECKPOINT_KEPT of each:
- *   "OBSPCP1\n", u32 P, u32 p, i64 created, u64 stream seq, u64 tail, u64 length, that many bytes, XXH64 of everything
- *   before it; little-endian. Another version gets another magic.
+ *   "OBSPCP1\n", u32 P, u32 p, u64 stream id, u64 stream seq, u64 tail, u64 length, that many bytes, XXH64 of all that;
+ *   little-endian. Another version gets another magic.
+ *
  * In the bucket, chunks `<p>.<id>.<k>` from 0; the value of the partition's lease says which id holds
  * (obs_lease_value), so that taking a partition over, writing a checkpoint and giving it up are one compare-and-set of
  * one key.
  *
- * A checkpoint belongs to one stream (`created`) and to what that had at its seq (`tail`, a hash of the message):
+ * A checkpoint belongs to one stream (`stream_id`) and to what that had at its seq (`tail`, a hash of the message):
  * servers that sync lazily can come back without their last messages, and give the same seqs to others.
  *
  * Threads: any, but one at a time for a partition. Memory: the caller's. Failure: a file that is broken is passed over
@@ -28,7 +29,7 @@ enum {
 /* What it is of. */
 typedef struct {
   uint32_t partitions, p;
-  int64_t created_ns;  /* of the stream */
+  uint64_t stream_id;  /* of the stream */
   uint64_t stream_seq; /* of the last message that is in it; 0: none is */
   uint64_t tail;       /* obs_checkpoint_tail of that message */
 } obs_checkpoint_mark;
@@ -44,7 +45,7 @@ obs_checkpoint_agreement obs_checkpoint_agrees(obs_nats *nats, const char *strea
 
 /* Replaces one of the same seq; older ones than the last few go. errno says what is wrong. */
 observer_err obs_checkpoint_write(int dir_fd, const obs_checkpoint_mark *mark, const void *bytes, size_t len);
-/* The newest one of this stream that is below stream seq `below`: `mark` has partitions, p and created_ns, and gets the
+/* The newest one of this stream that is below stream seq `below`: `mark` has partitions, p and stream_id, and gets the
  * rest. NOTFOUND: there is none. */
 observer_err obs_checkpoint_read(int dir_fd, uint64_t below, obs_checkpoint_mark *mark, obs_buf *bytes);
 /* Removes those of the partition that are not below that seq. */
@@ -56,7 +57,8 @@ void obs_checkpoint_drop(int dir_fd, uint32_t p, uint64_t below);
 typedef struct {
   char id[OBS_CHECKPOINT_ID + 1];
   uint64_t bytes, stream_seq, tail, hash;
-  int64_t created_ns, made_ms;
+  uint64_t stream_id;
+  int64_t made_ms;
   uint32_t chunks;
 } obs_checkpoint_kept;
 

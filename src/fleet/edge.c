@@ -287,8 +287,8 @@ static observer_err find_place(obs_edge *e, uint32_t p, uint64_t below, const ob
 static observer_err look_up_part(obs_edge *e, uint32_t p, const obs_nats_stream *stream, obs_edge_place *out,
                                  char *why) {
   const obs_edge_place *acked = &e->parts[p].acked;
-  bool same = e->state.created_ns == stream->created_ns && acked->stream_seq > 0, there = true;
-  if (e->state.created_ns != 0 && e->state.created_ns != stream->created_ns) {
+  bool same = e->state.stream_id == stream->id && acked->stream_seq > 0, there = true;
+  if (e->state.stream_id != 0 && e->state.stream_id != stream->id) {
     *out = (obs_edge_place){0}; /* whatever it has taken already, those before it are missing */
     return OBSERVER_E_OK;
   }
@@ -339,7 +339,7 @@ static void drop_batches(obs_edge_part *p, uint64_t seq) {
 }
 
 /* With nothing under way. */
-static void go_on_from(obs_edge *e, const obs_edge_place places[], const uint64_t again[], int64_t created_ns) {
+static void go_on_from(obs_edge *e, const obs_edge_place places[], const uint64_t again[], uint64_t stream_id) {
   uint64_t from = e->low + 1, missing = 0;
   e->newest_seq = 0;
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
@@ -363,16 +363,16 @@ static void go_on_from(obs_edge *e, const obs_edge_place places[], const uint64_
   if (missing > 0)
     obs_log_warn("fleet", "%" PRIu64 " partitions lack batches that they had: published again from seq %" PRIu64,
                  missing, from);
-  if (e->state.created_ns != 0 && e->state.created_ns != created_ns)
+  if (e->state.stream_id != 0 && e->state.stream_id != stream_id)
     obs_log_warn("fleet", "the stream " OBS_FLEET_STREAM " was made anew: what the journal has is published again");
   while (e->anchor_n > 0) {
     const obs_edge_anchor *last = &e->anchors[(e->anchor_first + e->anchor_n - 1) % ANCHORS];
     bool lost = e->lost_from > 0 && last->place.stream_seq >= e->lost_from;
-    if (e->state.created_ns == created_ns && !lost && last->place.stream_seq <= e->newest_seq) break;
+    if (e->state.stream_id == stream_id && !lost && last->place.stream_seq <= e->newest_seq) break;
     e->anchor_n--;
   }
   e->lost_from = 0;
-  e->state.created_ns = created_ns;
+  e->state.stream_id = stream_id;
   e->read = e->low = from - 1;
   e->blocked = false;
   e->more = e->changed = true;
@@ -418,7 +418,7 @@ static observer_err synchronise(obs_edge *e, char *why) {
   memcpy(again, e->again, sizeof(again));
   memset(e->again, 0, sizeof(e->again));
   pthread_mutex_unlock(&e->mutex);
-  go_on_from(e, places, again, stream.created_ns);
+  go_on_from(e, places, again, stream.id);
   tell_connection(e, &stream);
   return OBSERVER_E_OK;
 }
@@ -431,7 +431,7 @@ static bool has_gone_back(obs_edge *e) {
   observer_err err = obs_nats_stream_look(e->nats, OBS_FLEET_STREAM, &stream, NULL);
   if (err == OBSERVER_E_NOTFOUND) return true;
   if (err != OBSERVER_E_OK) return false;
-  if (stream.created_ns != e->state.created_ns) return true;
+  if (stream.id != e->state.stream_id) return true;
   for (uint32_t i = 0; i < e->anchor_n; i++) {
     const obs_edge_anchor *a = &e->anchors[(e->anchor_first + i) % ANCHORS];
     bool there = true;

@@ -14,7 +14,7 @@
 
 /* Both files are one JSON object:
  *   edge      {"v":1,"edge":"<16 hexadecimal digits>"}
- *   forward   {"v":1,"edge":...,"created":"<16 hexadecimal digits: ns>","low":n,"seqs":[...],"stream_seqs":[...]} */
+ *   forward   {"v":1,"edge":...,"stream":"<16 hexadecimal digits: its id>","low":n,"seqs":[...],"stream_seqs":[...]} */
 enum { VERSION = 1, FILE_MAX = 64 << 10 };
 static const char edge_file[] = "edge", forward_file[] = "forward";
 
@@ -64,11 +64,10 @@ static bool read_places(const cJSON *row, obs_edge_state *s) {
 /* False: it is not there, or of no use. */
 static bool read_forward(int dir, obs_edge_state *s) {
   observer_err err;
-  uint64_t edge = 0, created = 0;
+  uint64_t edge = 0;
   cJSON *row = read_file(dir, forward_file, &err);
-  bool ok = obs_row_id(row, "edge", &edge) && edge == s->edge && obs_row_id(row, "created", &created) &&
+  bool ok = obs_row_id(row, "edge", &edge) && edge == s->edge && obs_row_id(row, "stream", &s->stream_id) &&
             obs_row_u64(row, "low", &s->low) && read_places(row, s);
-  s->created_ns = (int64_t)created;
   cJSON_Delete(row);
   return ok;
 }
@@ -118,7 +117,7 @@ void obs_edge_state_save(const obs_edge_state *s, const char *dir) {
   obs_json_object(&w, NULL);
   obs_json_u64(&w, "v", VERSION);
   obs_json_id(&w, "edge", s->edge);
-  obs_json_id(&w, "created", (uint64_t)s->created_ns);
+  obs_json_id(&w, "stream", s->stream_id);
   obs_json_u64(&w, "low", s->low);
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) numbers[i] = s->places[i].seq;
   obs_json_u64s(&w, "seqs", numbers, OBS_FLEET_PARTITIONS);

@@ -11,7 +11,7 @@ typedef struct {
 
 typedef struct {
   uint64_t edge;
-  int64_t created_ns; /* of the stream; 0: not seen yet */
+  uint64_t stream_id; /* of the stream; 0: not seen yet */
   uint64_t low;       /* every row up to it is in the stream */
   obs_edge_place places[OBS_FLEET_PARTITIONS];
 } obs_edge_state;

@@ -59,7 +59,7 @@ static obs_checkpoint_agreement agrees(obs_fleet_part *x, uint64_t seq, uint64_t
 static obs_partition *open_fold(const obs_fleet_part *x) {
   const obs_fleet_worker *w = x->w;
   const obs_partition_opts opts = {
-      .p = x->p, .partitions = w->opts.partitions, .created_ns = atomic_load(&w->created_ns), .quiet = w->opts.quiet};
+      .p = x->p, .partitions = w->opts.partitions, .stream_id = atomic_load(&w->stream_id), .quiet = w->opts.quiet};
   obs_partition *fold = NULL;
   observer_err err = obs_partition_open(&opts, &fold);
   if (err != OBSERVER_E_OK) obs_log_error("fleet", "partition %" PRIu32 ": %s", x->p, observer_strerror(err));
@@ -80,7 +80,7 @@ static observer_err find_checkpoint(obs_fleet_part *x, uint64_t below, obs_check
   for (int i = 0; i < 2; i++) {
     const obs_checkpoint_kept *k = &x->value.last[i];
     bool newer = err != OBSERVER_E_OK || k->stream_seq > mark->stream_seq;
-    if (k->id[0] == '\0' || k->created_ns != mark->created_ns || k->stream_seq >= below || !newer) continue;
+    if (k->id[0] == '\0' || k->stream_id != mark->stream_id || k->stream_seq >= below || !newer) continue;
     if (best == NULL || k->stream_seq > best->stream_seq) best = k;
   }
   if (best == NULL) return err;
@@ -114,7 +114,7 @@ static void begin_with(obs_fleet_part *x, obs_partition *fold, const obs_checkpo
   obs_fleet_worker *w = x->w;
   uint64_t now_ms = obs_clock_mono_ms();
   x->tail = mark->tail;
-  x->tail_created_ns = mark->created_ns;
+  x->tail_stream_id = mark->stream_id;
   x->tail_seq = x->local_seq = mark->stream_seq;
   x->kept_seq = x->value.last[0].id[0] != '\0' ? x->value.last[0].stream_seq : 0;
   x->catch_up = last_seq;
@@ -140,10 +140,10 @@ static bool load(obs_fleet_part *x) {
   bool loaded = false, known = true, gone_back = false;
   uint64_t epoch = atomic_load(&w->epoch), below = UINT64_MAX;
   if (obs_nats_stream_look(w->nats, OBS_FLEET_STREAM, &stream, NULL) != OBSERVER_E_OK) return false;
-  if (stream.created_ns != atomic_load(&w->created_ns)) return false; /* the lease thread sees to it */
-  if (x->tail_created_ns == stream.created_ns) gone_back = agrees(x, x->tail_seq, x->tail) == OBS_CHECKPOINT_OTHER;
+  if (stream.id != atomic_load(&w->stream_id)) return false; /* the lease thread sees to it */
+  if (x->tail_stream_id == stream.id) gone_back = agrees(x, x->tail_seq, x->tail) == OBS_CHECKPOINT_OTHER;
   while (known && !loaded && goes_on(x)) {
-    obs_checkpoint_mark mark = {.partitions = w->opts.partitions, .p = x->p, .created_ns = stream.created_ns};
+    obs_checkpoint_mark mark = {.partitions = w->opts.partitions, .p = x->p, .stream_id = stream.id};
     char reason[OBS_FLEET_REASON_MAX] = "";
     observer_err err = find_checkpoint(x, below, &mark, &bytes);
     if (err == OBSERVER_E_NOTFOUND)
@@ -250,7 +250,7 @@ static void put_aside(obs_fleet_part *x, const obs_nats_message *m, const char *
     else if (subject[n - 1] != '-' && subject[n - 1] != '.')
       subject[n++] = '-';
   }
-  (void)snprintf(id, sizeof id, "dead.%" PRId64 ".%" PRIu64, atomic_load(&x->w->created_ns), m->stream_seq);
+  (void)snprintf(id, sizeof id, "dead.%016" PRIx64 ".%" PRIu64, atomic_load(&x->w->stream_id), m->stream_seq);
   atomic_fetch_add(&x->w->poison, 1);
   obs_log_warn("fleet", "partition %" PRIu32 ": message %" PRIu64 " cannot be read and is put aside: %s", x->p,
                m->stream_seq, reason);
@@ -378,7 +378,7 @@ static bool save(obs_fleet_part *x, obs_checkpoint_mark *mark, obs_buf *bytes) {
   const obs_fleet_worker *w = x->w;
   *mark = (obs_checkpoint_mark){.partitions = w->opts.partitions,
                                 .p = x->p,
-                                .created_ns = obs_partition_created(x->fold),
+                                .stream_id = obs_partition_stream_id(x->fold),
                                 .stream_seq = x->tail_seq,
                                 .tail = x->tail};
   return obs_partition_save(x->fold, OBS_PARTITION_WHOLE, bytes) == OBSERVER_E_OK && !bytes->oom;

@@ -64,7 +64,7 @@ struct obs_leader_reader {
   _Atomic uint64_t epoch;
 
   /* The position. */
-  int64_t created_ns; /* of the stream; 0: none was read */
+  uint64_t stream_id; /* of the stream; 0: none was read */
   uint64_t *seqs;     /* of each partition, the last message that was read */
   uint64_t through;   /* all messages up to this one were read, of whichever partition */
   OBS_VEC(mark) marks;
@@ -134,7 +134,7 @@ static uint64_t seq_of(const obs_leader_reader *r, uint32_t p) {
 
 static void write_position(const obs_leader_reader *r, obs_buf *out) {
   obs_buf_append(out, magic, MAGIC);
-  obs_pack_i64(out, r->created_ns);
+  obs_pack_id(out, r->stream_id);
   obs_pack_u64(out, r->opts.partitions);
   for (uint32_t p = 0; p < r->opts.partitions; p++) obs_pack_u64(out, seq_of(r, p));
   obs_pack_u64(out, r->chosen);
@@ -159,7 +159,7 @@ static bool read_position(obs_leader_reader *r, const obs_buf *text) {
   if (XXH64(text->p, text->len - sizeof sum, 0) != sum) return false;
   obs_pack_reader in = {.p = (const uint8_t *)text->p + MAGIC,
                         .end = (const uint8_t *)text->p + text->len - sizeof sum};
-  r->created_ns = obs_pack_read_i64(&in, INT64_MAX);
+  r->stream_id = obs_pack_read_id(&in);
   if (obs_pack_read_u64(&in, OBS_FLEET_PARTITIONS_MAX) != r->opts.partitions) return false;
   for (uint32_t p = 0; p < r->opts.partitions; p++) r->seqs[p] = obs_pack_read_u64(&in, SEQ_MAX);
   r->chosen = (uint32_t)obs_pack_read_u64(&in, r->opts.partitions);
@@ -180,7 +180,7 @@ static bool read_position(obs_leader_reader *r, const obs_buf *text) {
 /* As it was saved last; at first, or where nothing was, the beginning. */
 static bool load_position(obs_leader_reader *r) {
   obs_buf text = {0};
-  r->created_ns = 0;
+  r->stream_id = 0;
   r->through = 0;
   memset(r->seqs, 0, r->opts.partitions * sizeof *r->seqs);
   r->marks.n = 0;
@@ -269,13 +269,13 @@ static void begin_at(obs_leader_reader *r, uint64_t seq) {
 }
 
 /* Another stream, which was accepted: what its edges publish again is known by the marks. */
-static void begin_anew(obs_leader_reader *r, int64_t created_ns) {
-  if (r->created_ns != 0)
+static void begin_anew(obs_leader_reader *r, uint64_t stream_id) {
+  if (r->stream_id != 0)
     obs_log_warn("fleet", "leader: the stream was made anew, and is read from its first message on");
   begin_at(r, 0);
   r->ntails = 0;
   r->last = (place){0, 0};
-  r->created_ns = created_ns;
+  r->stream_id = stream_id;
 }
 
 /* Behind each reconnect, and now and then: whether the stream has gone back. False: that is not known. */
@@ -333,12 +333,12 @@ static uint32_t partitions_for(obs_leader_reader *r, double rate) {
 static bool look(obs_leader_reader *r) {
   obs_nats_stream stream;
   uint64_t now_ms = obs_clock_mono_ms();
-  int64_t fleets_ns = atomic_load(&r->opts.worker->created_ns);
-  if (fleets_ns == 0 || !obs_nats_is_connected(r->opts.nats)) return false;
-  if (fleets_ns == r->created_ns && r->looked_ms != 0 && now_ms - r->looked_ms < LOOK_MS) return check_stream(r);
+  uint64_t fleets = atomic_load(&r->opts.worker->stream_id);
+  if (fleets == 0 || !obs_nats_is_connected(r->opts.nats)) return false;
+  if (fleets == r->stream_id && r->looked_ms != 0 && now_ms - r->looked_ms < LOOK_MS) return check_stream(r);
   if (obs_nats_stream_look(r->opts.nats, OBS_FLEET_STREAM, &stream, NULL) != OBSERVER_E_OK) return false;
-  if (stream.created_ns != fleets_ns) return false; /* nobody has accepted it */
-  if (stream.created_ns != r->created_ns) begin_anew(r, stream.created_ns);
+  if (stream.id != fleets) return false; /* nobody has accepted it */
+  if (stream.id != r->stream_id) begin_anew(r, stream.id);
   if (!check_stream(r)) return false;
   if (r->looked_ms != 0 && stream.last_seq >= r->looked_seq) {
     double rate = (double)(stream.last_seq - r->looked_seq) * 1000 / (double)(now_ms - r->looked_ms);

@@ -257,8 +257,8 @@ uint64_t obs_partition_stream_seq(obs_partition *p) {
   return n.stream_seq;
 }
 
-int64_t obs_partition_created(const obs_partition *p) {
-  return p->opts.created_ns;
+uint64_t obs_partition_stream_id(const obs_partition *p) {
+  return p->opts.stream_id;
 }
 
 uint64_t obs_partition_mark(obs_partition *p, uint64_t edge) {
@@ -271,7 +271,7 @@ uint64_t obs_partition_mark(obs_partition *p, uint64_t edge) {
 
 /* ---- as bytes ----
  *
- *   u32 MAGIC (so it tells the byte order, too), then of base/pack.h: VERSION form p partitions created clusters
+ *   u32 MAGIC (so it tells the byte order, too), then of base/pack.h: VERSION form p partitions stream_id clusters
  *   endpoints sources newest dedupe, the counts in their order, for each part { length bytes }, and a CRC-32 of all
  *   before it. */
 
@@ -288,10 +288,9 @@ static void put_head(const obs_partition *p, obs_partition_form form, obs_buf *o
   const obs_partition_counts *n = &p->counts;
   const uint32_t magic = MAGIC;
   obs_buf_append(out, &magic, sizeof magic);
-  const uint64_t numbers[] = {VERSION,       form,         o->p,        o->partitions, (uint64_t)o->created_ns,
-                              o->clusters,   o->endpoints, o->sources,  o->newest,     o->dedupe,
-                              n->folded,     n->duplicate, n->rejected, n->holes,      n->poison,
-                              n->stream_seq, n->bytes,     p->nmarks};
+  const uint64_t numbers[] = {VERSION,      form,       o->p,      o->partitions, o->stream_id, o->clusters,
+                              o->endpoints, o->sources, o->newest, o->dedupe,     n->folded,    n->duplicate,
+                              n->rejected,  n->holes,   n->poison, n->stream_seq, n->bytes,     p->nmarks};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) obs_pack_u64(out, numbers[i]);
 }
 
@@ -372,7 +371,7 @@ bool obs_partition_read(const void *data, size_t len, obs_partition_saved *out, 
   uint32_t *const numbers[] = {&o->p, &o->partitions};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
     *numbers[i] = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
-  o->created_ns = (int64_t)obs_pack_read_u64(in, UINT64_MAX);
+  o->stream_id = obs_pack_read_u64(in, UINT64_MAX);
   uint32_t *const sizes[] = {&o->clusters, &o->endpoints, &o->sources, &o->newest, &o->dedupe};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) *sizes[i] = (uint32_t)obs_pack_read_u64(in, UINT32_MAX);
   uint64_t *const counts[] = {&n->folded, &n->duplicate,  &n->rejected, &n->holes,
@@ -416,7 +415,7 @@ observer_err obs_partition_read_views(const obs_partition_saved *x, int64_t now_
 static const char *differs(const obs_partition_opts *own, const obs_partition_saved *x) {
   if (x->form != OBS_PARTITION_WHOLE) return "it is a view, without marks";
   if (x->opts.p != own->p || x->opts.partitions != own->partitions) return "it is another partition";
-  if (x->opts.created_ns != own->created_ns) return "it is of another stream";
+  if (x->opts.stream_id != own->stream_id) return "it is of another stream";
   return x->opts.clusters != own->clusters ? "it was made with room for another number of clusters" : NULL;
 }
 

@@ -32,7 +32,7 @@ typedef struct obs_partition obs_partition;
 
 typedef struct {
   uint32_t p, partitions;
-  int64_t created_ns;          /* when the stream was made */
+  uint64_t stream_id;          /* of the stream that is folded */
   uint32_t clusters, quiet;    /* clusters.h; 0: 500, and the default */
   uint32_t endpoints, sources; /* state.h; 0: 1000, 100 */
   uint32_t newest;             /* ops that /stats is about; 0: 2000 */
@@ -79,7 +79,7 @@ typedef struct {
 } obs_partition_counts;
 void obs_partition_get_counts(obs_partition *p, obs_partition_counts *out);
 uint64_t obs_partition_stream_seq(obs_partition *p);
-int64_t obs_partition_created(const obs_partition *p);
+uint64_t obs_partition_stream_id(const obs_partition *p);
 /* The last seq of an edge that was taken; 0: none. */
 uint64_t obs_partition_mark(obs_partition *p, uint64_t edge);
 

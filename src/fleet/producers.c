@@ -63,7 +63,7 @@ struct obs_producers {
   uint64_t retry_at;   /* monotonic ms */
   uint64_t no_room_ms; /* since when there is none; 0: there is */
 
-  _Atomic int64_t created_ns; /* of OBSERVER_IN: a part of dead letters' ids */
+  _Atomic uint64_t stream_id; /* of OBSERVER_IN: a part of dead letters' ids */
 
   pthread_mutex_t mutex;
   pthread_cond_t cond;   /* a parcel is free, there is room, it stops: the taker waits */
@@ -238,7 +238,7 @@ static observer_err open_work(obs_producers *p, char *why) {
   if (err == OBSERVER_E_OK)
     err = obs_nats_stream_ensure(p->nats, OBS_FLEET_DEAD, dead, 1, replicas, OBS_FLEET_DEAD_BYTES, NULL, why);
   if (err == OBSERVER_E_OK) {
-    atomic_store(&p->created_ns, stream.created_ns);
+    atomic_store(&p->stream_id, stream.id);
     err = obs_nats_work_open(p->nats, OBS_FLEET_IN, OBS_FLEET_IN_CONSUMER, ACK_WAIT_MS, MAX_PENDING, &p->work, why);
   }
   return err;
@@ -410,7 +410,7 @@ static observer_err send_dead(obs_producers *p, parcel *x, message *m, obs_buf *
   const obs_batch_rejected *first = &x->batch.rejects[m->first_reject];
   char subject[64], id[64], count[16], seq[24], why[OBS_NATS_WHY_MAX] = "";
   (void)snprintf(subject, sizeof(subject), "observer.dead.%s", obs_reject_class_names[first->why]);
-  (void)snprintf(id, sizeof(id), "in.%" PRId64 ".%" PRIu64, atomic_load(&p->created_ns), m->stream_seq);
+  (void)snprintf(id, sizeof(id), "in.%016" PRIx64 ".%" PRIu64, atomic_load(&p->stream_id), m->stream_seq);
   (void)snprintf(count, sizeof(count), "%" PRIu32, m->nrejects);
   (void)snprintf(seq, sizeof(seq), "%" PRIu64, m->stream_seq);
   const obs_nats_header headers[] = {{"Observer-Reason", first->reason},

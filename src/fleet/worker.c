@@ -29,7 +29,8 @@ enum {
   WATCH_BYTES = 16 << 20,
   UNSEEN_MS = 6000, /* so long the own heartbeat may take to come back before the bucket is read again */
   STOP_MS = 15000,
-  STOP_AWAY_MS = 2000 /* the same while NATS is away */
+  STOP_AWAY_MS = 2000, /* the same while NATS is away */
+  AGREED = 24          /* a text that the fleet agrees upon */
 };
 #define NS_PER_MS INT64_C(1000000)
 static const char id_file[] = "worker";
@@ -61,17 +62,14 @@ bool obs_fleet_worker_is_hindered(obs_fleet_worker *w, char *why, size_t size) {
 /* ---- what must be there before anything is leased ---- */
 
 /* What the fleet has agreed upon under this key: what stands there, else `mine`, which then does. */
-static observer_err agree(obs_fleet_worker *w, const char *key, int64_t mine, int64_t *agreed, uint64_t *revision,
-                          char *why) {
-  char text[24];
+static observer_err agree(obs_fleet_worker *w, const char *key, const char *mine, char agreed[AGREED],
+                          uint64_t *revision, char *why) {
   obs_buf value = {0};
-  int n = snprintf(text, sizeof text, "%" PRId64, mine);
-  observer_err err = obs_nats_kv_create(w->fleet, key, text, (size_t)n, revision, why);
-  *agreed = mine;
+  observer_err err = obs_nats_kv_create(w->fleet, key, mine, strlen(mine), revision, why);
+  (void)snprintf(agreed, AGREED, "%s", mine);
   if (err == OBSERVER_E_LOCKED) {
     err = obs_nats_kv_get(w->fleet, key, &value, revision, why);
-    obs_buf_putc(&value, '\0');
-    *agreed = value.oom ? 0 : strtoll(value.p, NULL, 10);
+    (void)snprintf(agreed, AGREED, "%.*s", (int)value.len, value.len > 0 ? value.p : "");
   }
   obs_buf_fini(&value);
   return err;
@@ -80,25 +78,33 @@ static observer_err agree(obs_fleet_worker *w, const char *key, int64_t mine, in
 /* REFUSED: it takes no part. AWAY: that cannot be known now, and changes nothing. */
 typedef enum { READY, REFUSED, AWAY } standing;
 
+/* Nothing that was folded has been kept: any stream may be the fleet's. It is so when the fleet begins; then the stream
+ * may be made twice, once each by two who found none, and the servers keep the second one. */
+static bool is_at_its_beginning(obs_fleet_worker *w) {
+  obs_nats_stream checkpoints;
+  return obs_nats_stream_look(w->nats, "KV_" OBS_FLEET_CHECKPOINTS, &checkpoints, NULL) == OBSERVER_E_OK &&
+         checkpoints.last_seq == 0;
+}
+
 /* Whether the stream is the fleet's: the one that it was when the fleet began, or one that somebody has accepted. */
 static standing check_stream(obs_fleet_worker *w, const obs_nats_stream *stream) {
-  char why[OBS_NATS_WHY_MAX] = "", text[24];
-  int64_t agreed;
+  char why[OBS_NATS_WHY_MAX] = "", mine[AGREED], agreed[AGREED];
   uint64_t revision;
-  observer_err err = agree(w, "stream", stream->created_ns, &agreed, &revision, why);
-  if (err == OBSERVER_E_OK && agreed != stream->created_ns && w->opts.accept_new_stream) {
-    int n = snprintf(text, sizeof text, "%" PRId64, stream->created_ns);
-    err = obs_nats_kv_update(w->fleet, "stream", text, (size_t)n, revision, NULL, why);
+  (void)snprintf(mine, sizeof mine, "%016" PRIx64, stream->id);
+  observer_err err = agree(w, "stream", mine, agreed, &revision, why);
+  bool same = strcmp(agreed, mine) == 0;
+  if (err == OBSERVER_E_OK && !same && (w->opts.accept_new_stream || is_at_its_beginning(w))) {
+    err = obs_nats_kv_update(w->fleet, "stream", mine, strlen(mine), revision, NULL, why);
     if (err == OBSERVER_E_OK) obs_log_warn("fleet", "the stream that is there now is accepted as the fleet's");
-    agreed = stream->created_ns;
+    same = true;
   }
   if (err != OBSERVER_E_OK)
     hinder(w, "NATS: %s", why[0] != '\0' ? why : observer_strerror(err));
-  else if (agreed != stream->created_ns)
+  else if (!same)
     hinder(w, "the stream " OBS_FLEET_STREAM " was made anew: what was folded is of another one; start a worker with "
               "--accept-new-stream if that is meant");
   if (err != OBSERVER_E_OK) return AWAY;
-  if (agreed != stream->created_ns) return REFUSED;
+  if (!same) return REFUSED;
   w->opts.accept_new_stream = false; /* it was about this one, not about those that come */
   return READY;
 }
@@ -131,27 +137,27 @@ static standing prepare(obs_fleet_worker *w) {
   uint64_t now_ms = obs_clock_mono_ms(), epoch = atomic_load(&w->epoch);
   if (w->prepared_ms != 0 && epoch == w->prepared_epoch && now_ms - w->prepared_ms < PREPARE_MS) return READY;
   char why[OBS_NATS_WHY_MAX] = "";
+  char partitions[AGREED], mine[AGREED];
   obs_nats_stream stream;
-  int64_t partitions = 0;
   uint64_t revision;
+  (void)snprintf(mine, sizeof mine, "%" PRIu32, w->opts.partitions);
   w->prepared_ms = 0;
   if (!obs_nats_is_connected(w->nats)) {
     hinder(w, "NATS is away");
     return AWAY;
   }
   if (!open_buckets(w, why) || obs_nats_stream_look(w->nats, OBS_FLEET_STREAM, &stream, why) != OBSERVER_E_OK ||
-      agree(w, "partitions", w->opts.partitions, &partitions, &revision, why) != OBSERVER_E_OK) {
+      agree(w, "partitions", mine, partitions, &revision, why) != OBSERVER_E_OK) {
     hinder(w, "NATS: %s", why);
     return AWAY;
   }
-  if (partitions != w->opts.partitions) {
-    hinder(w, "the fleet has %" PRId64 " partitions, and this worker is made for %" PRIu32, partitions,
-           w->opts.partitions);
+  if (strcmp(partitions, mine) != 0) {
+    hinder(w, "the fleet has %s partitions, and this worker is made for %s", partitions, mine);
     return REFUSED;
   }
   standing is = check_stream(w, &stream);
   if (is != READY) return is;
-  atomic_store(&w->created_ns, stream.created_ns);
+  atomic_store(&w->stream_id, stream.id);
   w->prepared_ms = now_ms;
   w->prepared_epoch = epoch;
   return READY;
@@ -261,13 +267,13 @@ static bool begin_bucket(obs_fleet_worker *w) {
   observer_err err = obs_nats_stream_look(w->nats, "KV_" OBS_FLEET_LEASES, &bucket, NULL);
   if (err == OBSERVER_E_NOTFOUND) w->prepared_ms = 0; /* it is made anew */
   if (err != OBSERVER_E_OK) return false;
-  bool same = w->bucket_ns == bucket.created_ns;
-  if (!same && w->bucket_ns != 0) obs_log_warn("fleet", "the leases were lost: all are taken anew");
+  bool same = w->bucket_id == bucket.id;
+  if (!same && w->bucket_id != 0) obs_log_warn("fleet", "the leases were lost: all are taken anew");
   if (same && bucket.last_seq < w->last_change) obs_log_warn("fleet", "the leases have gone back: they are read again");
   close_watch(w);
   w->last_change = 0;
   w->seen_ms = obs_clock_mono_ms();
-  w->bucket_ns = bucket.created_ns;
+  w->bucket_id = bucket.id;
   pthread_mutex_lock(&w->lock);
   if (same)
     obs_lease_reread(w->lease);
@@ -282,7 +288,7 @@ static void follow(obs_fleet_worker *w) {
   observer_err err = OBSERVER_E_OK;
   uint64_t epoch = atomic_load(&w->epoch), now_ms = obs_clock_mono_ms();
   bool again = atomic_exchange(&w->reread, false);
-  if (again || epoch != w->read_epoch || w->bucket_ns == 0 || now_ms - w->seen_ms >= UNSEEN_MS) {
+  if (again || epoch != w->read_epoch || w->bucket_id == 0 || now_ms - w->seen_ms >= UNSEEN_MS) {
     if (!begin_bucket(w)) {
       atomic_store(&w->reread, true);
       return;

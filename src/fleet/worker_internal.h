@@ -38,7 +38,7 @@ typedef struct {
   obs_nats_pull *pull;          /* else by its own; NULL: none is open */
   uint64_t tail;                /* of the message that was folded last */
   uint64_t tail_seq;            /* its seq; 0: none */
-  int64_t tail_created_ns;      /* of its stream; these three stay when the partition is given up */
+  uint64_t tail_stream_id;      /* of its stream; these three stay when the partition is given up */
   uint64_t catch_up;            /* the partition's last seq in the stream when it was loaded; 0: not looked for */
   uint64_t local_seq, kept_seq; /* of the last checkpoints */
   uint64_t local_ms, kept_ms, local_bytes, kept_bytes;
@@ -58,7 +58,7 @@ struct obs_fleet_worker {
   uint64_t id, run;
   int dir_fd; /* of partitions */
   obs_nats_kv *leases, *checkpoints, *fleet;
-  _Atomic int64_t created_ns;      /* of the fleet's stream; 0: not known yet */
+  _Atomic uint64_t stream_id;      /* of the fleet's stream; 0: not known yet */
   _Atomic uint64_t valid_until_ms; /* until when what is held may be folded */
   _Atomic uint64_t epoch;          /* grows with each connection */
   _Atomic int64_t clock_ms;        /* the server's clock less this machine's monotonic one, as last seen; 0: not yet */
@@ -78,7 +78,7 @@ struct obs_fleet_worker {
   pthread_t lease_thread;
   bool lease_started;
   obs_nats_pull *watch;
-  int64_t bucket_ns;    /* when the bucket of leases was made */
+  uint64_t bucket_id;   /* of the bucket of leases; 0: not known yet */
   uint64_t last_change; /* of it */
   uint64_t seen_ms;     /* when the own heartbeat was seen last */
   uint64_t read_epoch, prepared_epoch, prepared_ms;

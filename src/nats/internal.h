@@ -55,6 +55,10 @@ struct obs_nats {
   bool has_sweeper;
 };
 
+/* Makes it, with an id of its own in its description (jetstream.h). OK also when somebody else has made it meanwhile;
+ * NET: somebody else is about to. */
+observer_err obs_nats_stream_make(obs_nats *n, jsStreamConfig *config, char *why);
+
 /* The error of a status, of JetStream's code (0: none) and its text: "WHAT: what libnats says". */
 observer_err obs_nats_fail(natsStatus s, jsErrCode code, const char *what, char *why);
 /* The same of an answer's own words; `code` is as HTTP's. */

@@ -64,7 +64,12 @@ static inline bool obs_nats_is_older(const obs_nats_server *s, int major, int mi
 /* ---- streams ---- */
 
 typedef struct {
-  int64_t created_ns; /* when it was made, since the epoch: another stream of this name has another */
+  /* Another stream of this name has another. Who makes it chooses it at random and writes it into its description; of
+   * one that somebody else made it is the time at which that was. The time alone does not do: where two asked a cluster
+   * of servers for the same stream at once, each server may tell the time of either, and another one behind a restart.
+   */
+  uint64_t id;
+  int64_t created_ns; /* since the epoch */
   uint64_t first_seq, last_seq, messages, bytes;
   uint32_t replicas;
   bool discards_old; /* instead of refusing new messages when it is full */

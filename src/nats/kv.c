@@ -16,7 +16,6 @@ struct obs_nats_kv {
 
 static observer_err make_bucket(obs_nats_kv *kv, uint32_t replicas, uint64_t ttl_ms, char *why) {
   jsStreamConfig config;
-  jsErrCode code = 0;
   int64_t duplicates = DUPLICATES_S * INT64_C(1000) * NS_PER_MS;
   char all[NAME_MAX_BYTES + 12];
   const char *subjects[] = {all};
@@ -34,7 +33,7 @@ static observer_err make_bucket(obs_nats_kv *kv, uint32_t replicas, uint64_t ttl
   config.AllowDirect = true;
   config.MaxAge = (int64_t)ttl_ms * NS_PER_MS;
   config.Duplicates = ttl_ms > 0 && config.MaxAge < duplicates ? config.MaxAge : duplicates;
-  return obs_nats_fail(js_AddStream(NULL, kv->n->js, &config, NULL, &code), code, kv->stream, why);
+  return obs_nats_stream_make(kv->n, &config, why);
 }
 
 observer_err obs_nats_kv_open(obs_nats *n, const char *bucket, uint32_t replicas, uint64_t ttl_ms, obs_nats_kv **out,
@@ -51,9 +50,7 @@ observer_err obs_nats_kv_open(obs_nats *n, const char *bucket, uint32_t replicas
   (void)snprintf(kv->stream, sizeof(kv->stream), "KV_%s", bucket);
   (void)snprintf(kv->subject, sizeof(kv->subject), "$KV.%s.", bucket);
   observer_err err = obs_nats_stream_look(n, kv->stream, &stream, why);
-  if (err == OBSERVER_E_NOTFOUND && (err = make_bucket(kv, replicas, ttl_ms, why)) != OBSERVER_E_OK &&
-      obs_nats_stream_look(n, kv->stream, &stream, why) == OBSERVER_E_OK)
-    err = OBSERVER_E_OK; /* another one made it */
+  if (err == OBSERVER_E_NOTFOUND) err = make_bucket(kv, replicas, ttl_ms, why);
   if (err != OBSERVER_E_OK) {
     obs_nats_kv_close(kv);
     return err;

@@ -2,6 +2,7 @@
  *
  *   nats_tool built-in                       ends with 0: the build has NATS
  *   nats_tool [--creds F] [--ca F] info URL STREAM          one row: what is known of the stream
+ *   nats_tool ... ensure URL STREAM SUBJECT REPLICAS        makes it where it is not there
  *   nats_tool ... batches URL [FROM]                        a row for each batch of the fleet's stream, with its rows
  *   nats_tool ... sums URL [FROM]                           the same, of each row only [seq, CRC-32 of its line]
  *   nats_tool ... again URL EDGE P AFTER                    asks an edge as a worker does
@@ -48,7 +49,7 @@ static void info(obs_nats *n, const char *name) {
   if (err != OBSERVER_E_OK) die(name, err);
   obs_json_writer w = obs_json_write(&row);
   obs_json_object(&w, NULL);
-  obs_json_id(&w, "created", (uint64_t)s.created_ns);
+  obs_json_id(&w, "id", s.id);
   obs_json_u64(&w, "first_seq", s.first_seq);
   obs_json_u64(&w, "last_seq", s.last_seq);
   obs_json_u64(&w, "messages", s.messages);
@@ -57,6 +58,11 @@ static void info(obs_nats *n, const char *name) {
   obs_json_end(&w);
   print_row(&row);
   obs_buf_fini(&row);
+}
+
+static void ensure(obs_nats *n, const char *name, const char *subject, uint32_t replicas) {
+  observer_err err = obs_nats_stream_ensure(n, name, &subject, 1, replicas, 0, NULL, why);
+  if (err != OBSERVER_E_OK) die(name, err);
 }
 
 typedef struct {
@@ -306,6 +312,8 @@ int main(int argc, char **argv) {
   if (err != OBSERVER_E_OK || !obs_nats_wait(n, 20000)) die(url, err);
   if (strcmp(command, "info") == 0 && argc == 4)
     info(n, argv[3]);
+  else if (strcmp(command, "ensure") == 0 && argc == 6)
+    ensure(n, argv[3], argv[4], (uint32_t)strtoul(argv[5], NULL, 10));
   else if (strcmp(command, "ask") == 0 && argc == 5)
     ask(n, argv[3], argv[4]);
   else if (strcmp(command, "answers") == 0 && argc == 7)

@@ -1,10 +1,11 @@
 """A fleet's stream that loses, repeats or spoils what was in it, and buckets that are lost: the summary is at the end a recount."""
 
 import signal
+import subprocess
 
 import nats
 from fleet import PARTITIONS, FleetTest
-from harness import main, wait_until
+from harness import SLOW, main, wait_until
 
 
 class Stream(FleetTest):
@@ -72,6 +73,32 @@ class Stream(FleetTest):
         worker.start()
         self.wait_settled(worker)
         self.assertEqual(worker.get("/readyz").status, 200)
+
+    def test_at_its_beginning_any_stream_is_the_fleets(self):
+        """Two may have made it at once, and a worker have seen the first: nothing is lost when it takes the second."""
+        servers = self.servers()
+        nats.tool("put", "OBSERVER_FLEET", "stream", "0123456789abcdef", url=servers.urls[0])
+        edge = self.edge(servers, "edge")
+        worker = self.worker(servers, "worker")
+        self.wait_settled(worker)
+        self.assertIn("the stream that is there now is accepted as the fleet's", worker.stderr())
+        self.record(edge, 500)
+        self.check(edge, edge)
+
+    def test_each_server_tells_the_same_stream(self):
+        """A cluster that is asked twice at once makes one stream, but remembers two times at which it was made."""
+        servers = self.servers(count=3)
+        made = [subprocess.Popen([nats.TOOL, "ensure", url, "TWICE", "twice.>", "3"]) for url in servers.urls * 3]
+        self.assertEqual([process.wait(60 * SLOW) for process in made], [0] * len(made))
+        # A stream that has just been given another leader may not answer at once.
+        asked = lambda *what: wait_until(lambda: nats.tool(*what, url=servers.urls[0], check=False, quiet=True), 60, str(what))[0]
+        first = asked("info", "TWICE")["id"]
+        for n in range(3):
+            servers.kill(n)
+            servers.start(n)
+            for _ in range(3):
+                asked("ask", "$JS.API.STREAM.LEADER.STEPDOWN.TWICE", "")
+                self.assertEqual(asked("info", "TWICE")["id"], first)
 
     def test_what_cannot_be_read_is_put_aside(self):
         servers = self.servers()

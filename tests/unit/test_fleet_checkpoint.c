@@ -35,7 +35,7 @@ static void remove_folder(folder *f) {
 }
 
 static obs_checkpoint_mark mark_of(uint32_t p, uint64_t seq) {
-  return (obs_checkpoint_mark){.partitions = 64, .p = p, .created_ns = 77, .stream_seq = seq, .tail = seq * 3};
+  return (obs_checkpoint_mark){.partitions = 64, .p = p, .stream_id = 77, .stream_seq = seq, .tail = seq * 3};
 }
 
 static void write_one(const folder *f, uint32_t p, uint64_t seq) {
@@ -87,7 +87,7 @@ static void another_streams_is_passed_over(void **unused) {
   obs_buf bytes = {0};
   write_one(&f, 3, 10);
   obs_checkpoint_mark m = mark_of(3, 20);
-  m.created_ns = 78;
+  m.stream_id = 78;
   assert_int_equal(obs_checkpoint_write(f.fd, &m, "x", 1), OBSERVER_E_OK);
   assert_int_equal(read_one(&f, 3, UINT64_MAX), 10);
   m = mark_of(3, 0);
@@ -136,7 +136,7 @@ static void the_value_of_a_lease(void **unused) {
                                     .stream_seq = UINT64_MAX,
                                     .tail = 5,
                                     .hash = 6,
-                                    .created_ns = INT64_C(1764450000123456789),
+                                    .stream_id = 0x5f2c9a0e11d84b37u,
                                     .made_ms = 1764450000123};
   v.last[1] = v.last[0];
   v.last[1].bytes = 1;
@@ -158,7 +158,7 @@ static void the_value_of_a_lease(void **unused) {
       "{\"v\":1,\"worker\":\"0000000000000abc\",\"run\":\"0000000000000001\",\"checkpoints\":[{\"id\":\"a\",\"bytes\":"
       "1,"
       "\"chunks\":4000000000,\"hash\":\"0000000000000001\",\"stream_seq\":\"1\",\"tail\":\"0000000000000001\","
-      "\"created_ns\":\"1\",\"made_ms\":1}]}";
+      "\"stream_id\":\"0000000000000001\",\"made_ms\":1}]}";
   assert_false(obs_lease_value_read(too_many_chunks, strlen(too_many_chunks), &got));
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
     assert_false(obs_lease_value_read(bad[i], strlen(bad[i]), &got));

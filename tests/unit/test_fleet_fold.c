@@ -150,7 +150,7 @@ static uint32_t partition_of(const char *line, uint32_t partitions) {
 
 static obs_partition *open_fold(const fleet *f, uint32_t p) {
   obs_partition *fold = NULL;
-  const obs_partition_opts opts = {.p = p, .partitions = f->partitions, .created_ns = 7, .newest = f->newest};
+  const obs_partition_opts opts = {.p = p, .partitions = f->partitions, .stream_id = 7, .newest = f->newest};
   assert_int_equal(obs_partition_open(&opts, &fold), OBSERVER_E_OK);
   return fold;
 }
@@ -449,7 +449,7 @@ static void test_the_fleet_is_one_observer(void **state) {
 
 static obs_partition *open_one(uint32_t p) {
   obs_partition *fold = NULL;
-  const obs_partition_opts opts = {.p = p, .partitions = 64, .created_ns = 7, .clusters = 50, .dedupe = 100};
+  const obs_partition_opts opts = {.p = p, .partitions = 64, .stream_id = 7, .clusters = 50, .dedupe = 100};
   assert_int_equal(obs_partition_open(&opts, &fold), OBSERVER_E_OK);
   return fold;
 }
@@ -606,10 +606,10 @@ static void test_saved_bytes_come_back(void **state) {
     obs_partition_opts opts;
     const char *reason;
   } others[] = {
-      {{.p = 4, .partitions = 64, .created_ns = 7, .clusters = 50}, "it is another partition"},
-      {{.p = 3, .partitions = 65, .created_ns = 7, .clusters = 50}, "it is another partition"},
-      {{.p = 3, .partitions = 64, .created_ns = 8, .clusters = 50}, "it is of another stream"},
-      {{.p = 3, .partitions = 64, .created_ns = 7}, "it was made with room for another number of clusters"},
+      {{.p = 4, .partitions = 64, .stream_id = 7, .clusters = 50}, "it is another partition"},
+      {{.p = 3, .partitions = 65, .stream_id = 7, .clusters = 50}, "it is another partition"},
+      {{.p = 3, .partitions = 64, .stream_id = 8, .clusters = 50}, "it is of another stream"},
+      {{.p = 3, .partitions = 64, .stream_id = 7}, "it was made with room for another number of clusters"},
   };
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
     assert_int_equal(obs_partition_open(&others[i].opts, &p), OBSERVER_E_OK);
