@@ -200,6 +200,12 @@ void obs_fleet_batch_id(const obs_fleet_batch *b, char out[OBS_FLEET_ID_LEN + 1]
   (void)snprintf(out, OBS_FLEET_ID_LEN + 1, "%s.%" PRIu32 ".%" PRIu64 ".%" PRIu64, edge, b->p, b->first, b->last);
 }
 
+void obs_fleet_batch_subject(uint64_t edge, uint32_t p, char out[OBS_FLEET_SUBJECT_MAX]) {
+  char id[OBS_HEX_LEN + 1];
+  obs_hex_format(edge, id);
+  (void)snprintf(out, OBS_FLEET_SUBJECT_MAX, "observer.ops.%" PRIu32 ".%s", p, id);
+}
+
 /* ---- reading one ---- */
 
 /* What of the head has been met. */

@@ -25,7 +25,11 @@
 #include <observer/error.h>
 #include <stddef.h>
 
+#define OBS_FLEET_STREAM "OBSERVER_OPS"
+#define OBS_FLEET_SUBJECTS "observer.ops.*.*" /* observer.ops.<p>.<edge> */
+
 enum {
+  OBS_FLEET_SUBJECT_MAX = 64,                  /* bytes of a subject, with the NUL */
   OBS_FLEET_PARTITIONS = 64,                   /* unless the fleet was made with another number */
   OBS_FLEET_PARTITIONS_MAX = 4096,             /* most that a fleet may have */
   OBS_FLEET_BATCH_BYTES = 64 << 10,            /* a batch is full when its rows have so many; one row may have more */
@@ -38,6 +42,9 @@ enum {
 uint32_t obs_fleet_partition(const obs_op *op, uint32_t partitions);
 /* The same of a journal's row, without decoding all of it. False: that is needed. */
 bool obs_fleet_partition_of_row(const char *line, size_t len, uint32_t partitions, uint32_t *out);
+
+/* Where an edge's batches of a partition go. */
+void obs_fleet_batch_subject(uint64_t edge, uint32_t p, char out[OBS_FLEET_SUBJECT_MAX]);
 
 typedef struct {
   uint32_t rows;

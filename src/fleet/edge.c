@@ -5,6 +5,7 @@
 #include "base/row.h"
 #include "base/thread.h"
 #include "fleet/edge_state.h"
+#include "fleet/positions.h"
 #include "fleet/roster.h"
 #include "nats/jetstream.h"
 #include "op/batch.h"
@@ -23,31 +24,18 @@ enum {
   RETRY_MS = 500,     /* after a batch was refused */
   REOPEN_MS = 5000,   /* after the server refused the credentials for good */
   SAVE_MS = 1000,
-  PAST = 256, /* places that a partition remembers, one a second: longer than two of the servers' sync intervals */
-  PAST_MS = 1000,
-  ANCHORS = 40,      /* batches of any partition, one a second, that are looked at: of more than two looks */
   LOOK_MS = 10000,   /* between two looks whether the stream still has what it has acknowledged */
   AGAIN_MS = 5000,   /* a partition is published again for workers at most so often */
   HEAD_BYTES = 1024, /* of a message, for its headers */
   ROOM_PERCENT = 95  /* a spool that was full takes more when it is used so far */
 };
 
-/* A batch that was acknowledged: it must stand where it did. */
-typedef struct {
-  uint32_t p;
-  obs_edge_place place;
-} obs_edge_anchor;
-
 typedef enum { IDLE, FLYING, ACKED, FAILED } flight_state;
 
 typedef struct obs_edge_part {
   obs_edge *edge;
-  obs_edge_place place;      /* what is known to be in the stream */
-  uint64_t largest;          /* the last seq that was ever acknowledged */
-  obs_edge_place acked;      /* the last one of this edge that is known to stand in the stream */
-  obs_edge_place past[PAST]; /* a ring: those before it */
-  uint32_t past_first, past_n;
-  uint64_t past_ms;             /* when the last one of them was acknowledged */
+  obs_position known;           /* the last one that is known to be in the stream */
+  uint64_t largest;             /* the last seq that was ever acknowledged */
   obs_fleet_batch ahead[AHEAD]; /* a ring of those that are to be sent; rows are added to the last one */
   uint64_t since_ms[AHEAD];     /* monotonic; when its first row was added */
   uint32_t next_ahead, nahead;  /* the first of them; how many, at least 1 */
@@ -61,7 +49,7 @@ typedef struct obs_edge_part {
   uint32_t rows;
   int64_t received_ms; /* of its first row */
   uint64_t retry_at;   /* monotonic ms */
-  uint64_t above;      /* the stream's seqs that were acknowledged before it was sent */
+  uint64_t above;      /* the newest position when it was sent */
   flight_state state;  /* under the edge's mutex, as the next three */
   observer_err err;
   uint64_t stream_seq;
@@ -74,8 +62,9 @@ struct obs_edge {
   obs_nats *nats;
   obs_nats_listener *listener;
   obs_journal_cursor *cursor;
-  obs_batch *row; /* that a row is decoded in */
-  obs_edge_state state;
+  obs_batch *row;           /* that a row is decoded in */
+  obs_edge_state state;     /* as it was loaded, and is saved */
+  obs_positions *positions; /* the thread's own */
   obs_edge_part parts[OBS_FLEET_PARTITIONS];
   pthread_t thread;
   bool started, has_sync;
@@ -84,16 +73,10 @@ struct obs_edge {
   bool synced; /* since the last connection it is known what is in the stream */
   bool told;   /* the first connection was logged */
   bool is_full;
-  bool blocked;                     /* a row waits for its partition's batch */
-  bool more;                        /* rows are there that were not read */
-  bool changed;                     /* `forward` is to be written */
-  uint64_t now;                     /* monotonic ms, of this turn */
-  uint32_t newest;                  /* the partition of the batch that the stream has taken last */
-  obs_edge_anchor anchors[ANCHORS]; /* a ring */
-  uint32_t anchor_first, anchor_n;
-  uint64_t anchor_ms;   /* when the last one was acknowledged */
-  uint64_t lost_from;   /* what was acknowledged there is lost, though what is behind it may stand; 0: nothing */
-  uint64_t newest_seq;  /* its place in the stream; 0: none is known */
+  bool blocked;         /* a row waits for its partition's batch */
+  bool more;            /* rows are there that were not read */
+  bool changed;         /* `forward` is to be written */
+  uint64_t now;         /* monotonic ms, of this turn */
   uint64_t read;        /* every row up to it was added to a batch, or needed none */
   uint64_t low;         /* every row up to it is in the stream */
   uint64_t max_payload; /* of a message */
@@ -185,12 +168,6 @@ void obs_edge_recorded(obs_edge *e) {
 
 /* ---- what is in the stream ---- */
 
-static void name_subject(const obs_edge *e, uint32_t p, char out[64]) {
-  char edge[OBS_HEX_LEN + 1];
-  obs_hex_format(e->state.edge, edge);
-  (void)snprintf(out, 64, "observer.ops.%" PRIu32 ".%s", p, edge);
-}
-
 /* The fleet's number of partitions decides where an op goes: all must have the same. */
 static observer_err check_partitions(obs_edge *e, char *why) {
   obs_nats_kv *kv = NULL;
@@ -208,110 +185,6 @@ static observer_err check_partitions(obs_edge *e, char *why) {
   }
   obs_buf_fini(&value);
   obs_nats_kv_close(kv);
-  return err;
-}
-
-/* The last batch of this edge in the stream. NOTFOUND: there is none. */
-static observer_err look_up(obs_edge *e, uint32_t p, obs_edge_place *out, char *why) {
-  char subject[64], reason[OBS_FLEET_REASON_MAX];
-  obs_fleet_batch_view v;
-  obs_buf data = {0};
-  name_subject(e, p, subject);
-  observer_err err = obs_nats_stream_last(e->nats, OBS_FLEET_STREAM, subject, &out->stream_seq, &data, why);
-  if (err == OBSERVER_E_OK && obs_fleet_batch_read(data.p, data.len, &v, reason) && v.edge == e->state.edge &&
-      v.p == p) {
-    out->seq = v.last;
-  } else if (err == OBSERVER_E_OK) {
-    obs_log_error("fleet", "the last message of %s is no batch of this edge: its partition is published again",
-                  subject);
-    err = OBSERVER_E_NOTFOUND;
-  }
-  obs_buf_fini(&data);
-  return err;
-}
-
-/* Whether the batch that was acknowledged at this place still stands there. NOTFOUND: no. What those who run the stream
- * have taken out of its beginning counts as there. */
-static observer_err look_at(obs_edge *e, uint32_t p, uint64_t stream_seq, uint64_t *last, char *why) {
-  char reason[OBS_FLEET_REASON_MAX];
-  obs_fleet_batch_view v;
-  obs_buf data = {0};
-  observer_err err = obs_nats_stream_get(e->nats, OBS_FLEET_STREAM, stream_seq, &data, why);
-  if (err == OBSERVER_E_OK) {
-    bool mine = obs_fleet_batch_read(data.p, data.len, &v, reason) && v.edge == e->state.edge && v.p == p;
-    if (mine)
-      *last = v.last;
-    else
-      err = OBSERVER_E_NOTFOUND;
-  }
-  obs_buf_fini(&data);
-  return err;
-}
-
-static observer_err stands(obs_edge *e, uint32_t p, const obs_edge_place *at, const obs_nats_stream *stream, bool *out,
-                           char *why) {
-  uint64_t last = 0;
-  *out = true;
-  if (at->stream_seq < stream->first_seq) return OBSERVER_E_OK;
-  observer_err err = look_at(e, p, at->stream_seq, &last, why);
-  *out = err == OBSERVER_E_OK && last == at->seq;
-  return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
-}
-
-/* The stream has lost its end, and behind that has taken a batch of which those before it are missing. What it has lost
- * is its end, so all before the newest place that still stands is there. None that is remembered does: from the
- * journal's beginning. `below`: places at that seq of the stream and behind it tell nothing. */
-static observer_err find_place(obs_edge *e, uint32_t p, uint64_t below, const obs_nats_stream *stream,
-                               obs_edge_place *out, char *why) {
-  const obs_edge_part *x = &e->parts[p];
-  uint32_t low = 0, high = x->past_n; /* `low` of them stand, from the oldest on */
-  while (high > 0 && x->past[(x->past_first + high - 1) % PAST].stream_seq >= below) high--;
-  *out = (obs_edge_place){0};
-  while (low < high) {
-    uint32_t middle = low + (high - low) / 2;
-    const obs_edge_place *at = &x->past[(x->past_first + middle) % PAST];
-    bool there = false;
-    observer_err err = stands(e, p, at, stream, &there, why);
-    if (err != OBSERVER_E_OK) return err;
-    if (there) {
-      *out = *at;
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return OBSERVER_E_OK;
-}
-
-/* What the stream has of a partition now. A batch that was taken out by those who run the stream counts as there. */
-static observer_err look_up_part(obs_edge *e, uint32_t p, const obs_nats_stream *stream, obs_edge_place *out,
-                                 char *why) {
-  const obs_edge_place *acked = &e->parts[p].acked;
-  bool same = e->state.stream_id == stream->id && acked->stream_seq > 0, there = true;
-  if (e->state.stream_id != 0 && e->state.stream_id != stream->id) {
-    *out = (obs_edge_place){0}; /* whatever it has taken already, those before it are missing */
-    return OBSERVER_E_OK;
-  }
-  observer_err err = look_up(e, p, out, why);
-  if (err == OBSERVER_E_NOTFOUND) {
-    *out = same && stream->first_seq > acked->stream_seq ? *acked : (obs_edge_place){0};
-    return OBSERVER_E_OK;
-  }
-  bool hides = e->lost_from > 0 || out->seq > acked->seq; /* a later batch may be there without those before it */
-  if (err != OBSERVER_E_OK || !same || !hides) return err;
-  bool vouches = e->lost_from == 0 || acked->stream_seq < e->lost_from; /* when it stands, all is there */
-  if (vouches) err = stands(e, p, acked, stream, &there, why);
-  if (err != OBSERVER_E_OK || (vouches && there)) return err;
-  obs_edge_place before;
-  err = find_place(e, p, e->lost_from > 0 ? e->lost_from : UINT64_MAX, stream, &before, why);
-  if (err == OBSERVER_E_OK && before.seq < out->seq) *out = before;
-  return err;
-}
-
-static observer_err look_up_all(obs_edge *e, const obs_nats_stream *stream, obs_edge_place places[], char *why) {
-  observer_err err = OBSERVER_E_OK;
-  for (uint32_t p = 0; p < OBS_FLEET_PARTITIONS && err == OBSERVER_E_OK; p++)
-    err = look_up_part(e, p, stream, &places[p], why);
   return err;
 }
 
@@ -339,40 +212,26 @@ static void drop_batches(obs_edge_part *p, uint64_t seq) {
 }
 
 /* With nothing under way. */
-static void go_on_from(obs_edge *e, const obs_edge_place places[], const uint64_t again[], uint64_t stream_id) {
-  uint64_t from = e->low + 1, missing = 0;
-  e->newest_seq = 0;
+static void go_on_from(obs_edge *e, const obs_position found[], const uint64_t again[], uint64_t stream_id) {
+  uint64_t from = e->low + 1, missing = 0, before = obs_positions_stream_id(e->positions);
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
     obs_edge_part *p = &e->parts[i];
-    obs_edge_place place = places[i];
-    p->acked = place;
-    while (p->past_n > 0 && p->past[(p->past_first + p->past_n - 1) % PAST].stream_seq > place.stream_seq) p->past_n--;
-    if (again[i] > 0 && again[i] - 1 < place.seq) place.seq = again[i] - 1;
-    if (place.seq < p->place.seq) {
-      if (place.seq + 1 < from) from = place.seq + 1;
+    obs_position known = found[i];
+    if (again[i] > 0 && again[i] - 1 < known.seq) known.seq = again[i] - 1;
+    if (known.seq < p->known.seq) {
+      if (known.seq + 1 < from) from = known.seq + 1;
       missing++;
       p->turn++;
     }
-    p->place = place;
-    drop_batches(p, place.seq);
-    if (place.stream_seq > e->newest_seq) {
-      e->newest = i;
-      e->newest_seq = place.stream_seq;
-    }
+    p->known = known;
+    drop_batches(p, known.seq);
   }
   if (missing > 0)
     obs_log_warn("fleet", "%" PRIu64 " partitions lack batches that they had: published again from seq %" PRIu64,
                  missing, from);
-  if (e->state.stream_id != 0 && e->state.stream_id != stream_id)
+  if (before != 0 && before != stream_id)
     obs_log_warn("fleet", "the stream " OBS_FLEET_STREAM " was made anew: what the journal has is published again");
-  while (e->anchor_n > 0) {
-    const obs_edge_anchor *last = &e->anchors[(e->anchor_first + e->anchor_n - 1) % ANCHORS];
-    bool lost = e->lost_from > 0 && last->place.stream_seq >= e->lost_from;
-    if (e->state.stream_id == stream_id && !lost && last->place.stream_seq <= e->newest_seq) break;
-    e->anchor_n--;
-  }
-  e->lost_from = 0;
-  e->state.stream_id = stream_id;
+  obs_positions_go_on(e->positions, found, stream_id);
   e->read = e->low = from - 1;
   e->blocked = false;
   e->more = e->changed = true;
@@ -407,40 +266,20 @@ static void tell_connection(obs_edge *e, const obs_nats_stream *stream) {
 
 static observer_err synchronise(obs_edge *e, char *why) {
   static const char *const subjects[] = {OBS_FLEET_SUBJECTS};
-  obs_edge_place places[OBS_FLEET_PARTITIONS] = {{0}};
+  obs_position found[OBS_FLEET_PARTITIONS] = {{0}};
   uint64_t again[OBS_FLEET_PARTITIONS];
   obs_nats_stream stream;
   observer_err err = obs_nats_stream_ensure(e->nats, OBS_FLEET_STREAM, subjects, 1, e->opts.replicas, 0, &stream, why);
   if (err == OBSERVER_E_OK) err = check_partitions(e, why);
-  if (err == OBSERVER_E_OK) err = look_up_all(e, &stream, places, why);
+  if (err == OBSERVER_E_OK) err = obs_positions_find(e->positions, e->nats, &stream, found, why);
   if (err != OBSERVER_E_OK) return err;
   pthread_mutex_lock(&e->mutex);
   memcpy(again, e->again, sizeof(again));
   memset(e->again, 0, sizeof(e->again));
   pthread_mutex_unlock(&e->mutex);
-  go_on_from(e, places, again, stream.id);
+  go_on_from(e, found, again, stream.id);
   tell_connection(e, &stream);
   return OBSERVER_E_OK;
-}
-
-/* Servers may lose what they have acknowledged, or the whole stream, without any connection ending. Whatever was lost
- * of its end, this edge's last batch is lost with it. */
-static bool has_gone_back(obs_edge *e) {
-  obs_nats_stream stream;
-  uint64_t last;
-  observer_err err = obs_nats_stream_look(e->nats, OBS_FLEET_STREAM, &stream, NULL);
-  if (err == OBSERVER_E_NOTFOUND) return true;
-  if (err != OBSERVER_E_OK) return false;
-  if (stream.id != e->state.stream_id) return true;
-  for (uint32_t i = 0; i < e->anchor_n; i++) {
-    const obs_edge_anchor *a = &e->anchors[(e->anchor_first + i) % ANCHORS];
-    bool there = true;
-    if (stands(e, a->p, &a->place, &stream, &there, NULL) != OBSERVER_E_OK) return false;
-    if (there) continue;
-    e->lost_from = a->place.stream_seq;
-    return true;
-  }
-  return e->newest_seq >= stream.first_seq && look_at(e, e->newest, e->newest_seq, &last, NULL) == OBSERVER_E_NOTFOUND;
 }
 
 /* When something has changed, and nothing is under way any more. */
@@ -448,7 +287,7 @@ static void look_at_stream(obs_edge *e, uint64_t now) {
   char why[OBS_NATS_WHY_MAX] = "";
   bool gone_back = false;
   if (e->synced && now >= e->look_at && obs_nats_is_connected(e->nats)) {
-    gone_back = has_gone_back(e);
+    gone_back = obs_positions_have_gone_back(e->positions, e->nats);
     e->look_at = now + LOOK_MS;
   }
   pthread_mutex_lock(&e->mutex);
@@ -472,10 +311,10 @@ static void look_at_stream(obs_edge *e, uint64_t now) {
 /* ---- publishing ---- */
 
 static void send_batch(obs_edge *e, obs_edge_part *p, uint64_t now) {
-  char subject[64];
+  char subject[OBS_FLEET_SUBJECT_MAX];
   char why[OBS_NATS_WHY_MAX] = "";
-  name_subject(e, (uint32_t)(p - e->parts), subject);
-  p->above = e->newest_seq;
+  obs_fleet_batch_subject(e->state.edge, (uint32_t)(p - e->parts), subject);
+  p->above = obs_positions_newest(e->positions);
   pthread_mutex_lock(&e->mutex);
   p->state = FLYING;
   e->flying++;
@@ -516,47 +355,14 @@ static bool begin_flight(obs_edge *e, obs_edge_part *p, uint64_t now) {
   return true;
 }
 
-static void remember_place(obs_edge_part *p, uint64_t now) {
-  p->acked = (obs_edge_place){p->last, p->stream_seq};
-  if (p->past_n > 0 && now - p->past_ms < PAST_MS) return;
-  if (p->past_n == PAST)
-    p->past_first++;
-  else
-    p->past_n++;
-  p->past[(p->past_first + p->past_n - 1) % PAST] = p->acked;
-  p->past_ms = now;
-}
-
-static void drop_anchor(obs_edge *e, const obs_edge_part *p, uint64_t now) {
-  if (e->anchor_n > 0 && now - e->anchor_ms < PAST_MS) return;
-  if (e->anchor_n == ANCHORS)
-    e->anchor_first++;
-  else
-    e->anchor_n++;
-  e->anchors[(e->anchor_first + e->anchor_n - 1) % ANCHORS] =
-      (obs_edge_anchor){(uint32_t)(p - e->parts), {p->last, p->stream_seq}};
-  e->anchor_ms = now;
-}
-
 static void take_ack(obs_edge *e, obs_edge_part *p, uint64_t now) {
-  bool backwards = !p->duplicate && p->stream_seq <= p->above;
-  if (backwards) {
-    pthread_mutex_lock(&e->mutex);
-    e->resync = true;
-    pthread_mutex_unlock(&e->mutex);
-  }
-  if (p->last > p->place.seq) p->place.seq = p->last;
-  if (p->stream_seq > p->place.stream_seq) p->place.stream_seq = p->stream_seq;
-  if (p->stream_seq > e->newest_seq) {
-    e->newest = (uint32_t)(p - e->parts);
-    e->newest_seq = p->stream_seq;
-  }
-  if (p->last > p->largest) p->largest = p->last;
-  if (!backwards) {
-    remember_place(p, now);
-    drop_anchor(e, p, now);
-  }
+  const obs_position at = {p->last, p->stream_seq};
+  bool ahead = obs_positions_acknowledged(e->positions, (uint32_t)(p - e->parts), at, p->duplicate ? 0 : p->above, now);
+  if (at.seq > p->known.seq) p->known.seq = at.seq;
+  if (at.stream_seq > p->known.stream_seq) p->known.stream_seq = at.stream_seq;
+  if (at.seq > p->largest) p->largest = at.seq;
   pthread_mutex_lock(&e->mutex);
+  if (!ahead) e->resync = true;
   e->counts.ops += p->rows;
   e->counts.batches++;
   e->counts.bytes += p->sealed.len;
@@ -649,7 +455,7 @@ static bool add_row(void *arg, const obs_journal_row *row) {
   }
   obs_edge_part *p = &e->parts[partition];
   uint64_t now = e->now;
-  if (row->seq <= p->place.seq) {
+  if (row->seq <= p->known.seq) {
     e->read = row->seq;
     return true;
   }
@@ -705,7 +511,7 @@ static void read_rows(obs_edge *e) {
 static void tell_progress(obs_edge *e) {
   uint64_t seqs[OBS_FLEET_PARTITIONS];
   if (e->opts.acks == NULL || !e->synced) return;
-  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) seqs[i] = e->parts[i].place.seq;
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) seqs[i] = e->parts[i].known.seq;
   obs_acks_progress(e->opts.acks, seqs, find_low(e));
 }
 
@@ -764,7 +570,8 @@ static void save(obs_edge *e, uint64_t now) {
   e->save_at = now + SAVE_MS;
   e->changed = false;
   e->state.low = e->low;
-  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) e->state.places[i] = e->parts[i].place;
+  e->state.stream_id = obs_positions_stream_id(e->positions);
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) e->state.known[i] = e->parts[i].known;
   obs_edge_state_save(&e->state, e->opts.dir);
 }
 
@@ -936,11 +743,12 @@ observer_err obs_edge_open(const obs_edge_opts *opts, obs_edge **out, char *erro
   if (err != OBSERVER_E_OK) goto fail;
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
     e->parts[i].edge = e;
-    e->parts[i].place = e->state.places[i];
-    e->parts[i].acked = e->state.places[i];
-    e->parts[i].largest = e->state.places[i].seq;
-    drop_batches(&e->parts[i], e->state.places[i].seq);
+    e->parts[i].known = e->state.known[i];
+    e->parts[i].largest = e->state.known[i].seq;
+    drop_batches(&e->parts[i], e->state.known[i].seq);
   }
+  err = obs_positions_open(e->state.edge, e->state.stream_id, e->state.known, &e->positions);
+  if (err != OBSERVER_E_OK) goto fail;
   e->low = e->read = e->state.low;
   if ((err = obs_journal_cursor_open(opts->journal, e->low + 1, &e->cursor)) != OBSERVER_E_OK) goto fail;
   look_at_spool(e, obs_clock_mono_ms());
@@ -982,6 +790,7 @@ void obs_edge_close(obs_edge *e) {
   if (e == NULL) return;
   disconnect_nats(e); /* from here on nothing calls back */
   obs_journal_cursor_close(e->cursor);
+  obs_positions_close(e->positions);
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
     for (uint32_t k = 0; k < AHEAD; k++) obs_fleet_batch_fini(&e->parts[i].ahead[k]);
     obs_buf_fini(&e->parts[i].sealed);

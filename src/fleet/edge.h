@@ -20,9 +20,7 @@
 #include "fleet/acks.h"
 #include "journal/journal.h"
 
-#define OBS_FLEET_STREAM "OBSERVER_OPS"
-#define OBS_FLEET_SUBJECTS "observer.ops.*.*" /* observer.ops.<p>.<edge> */
-#define OBS_FLEET_BUCKET "OBSERVER_FLEET"     /* key `partitions`: how many the fleet has */
+#define OBS_FLEET_BUCKET "OBSERVER_FLEET" /* key `partitions`: how many the fleet has */
 
 typedef struct obs_edge obs_edge;
 

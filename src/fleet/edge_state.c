@@ -48,7 +48,7 @@ static bool write_edge(int dir, uint64_t edge) {
   return ok;
 }
 
-static bool read_places(const cJSON *row, obs_edge_state *s) {
+static bool read_positions(const cJSON *row, obs_edge_state *s) {
   const cJSON *seqs = cJSON_GetObjectItemCaseSensitive(row, "seqs");
   const cJSON *stream_seqs = cJSON_GetObjectItemCaseSensitive(row, "stream_seqs");
   if (cJSON_GetArraySize(seqs) != OBS_FLEET_PARTITIONS || cJSON_GetArraySize(stream_seqs) != OBS_FLEET_PARTITIONS)
@@ -56,7 +56,7 @@ static bool read_places(const cJSON *row, obs_edge_state *s) {
   const cJSON *a = seqs->child, *b = stream_seqs->child;
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++, a = a->next, b = b->next) {
     if (!cJSON_IsNumber(a) || !cJSON_IsNumber(b) || a->valuedouble < 0 || b->valuedouble < 0) return false;
-    s->places[i] = (obs_edge_place){(uint64_t)a->valuedouble, (uint64_t)b->valuedouble}; /* exact up to 2^53 */
+    s->known[i] = (obs_position){(uint64_t)a->valuedouble, (uint64_t)b->valuedouble}; /* exact up to 2^53 */
   }
   return true;
 }
@@ -67,14 +67,14 @@ static bool read_forward(int dir, obs_edge_state *s) {
   uint64_t edge = 0;
   cJSON *row = read_file(dir, forward_file, &err);
   bool ok = obs_row_id(row, "edge", &edge) && edge == s->edge && obs_row_id(row, "stream", &s->stream_id) &&
-            obs_row_u64(row, "low", &s->low) && read_places(row, s);
+            obs_row_u64(row, "low", &s->low) && read_positions(row, s);
   cJSON_Delete(row);
   return ok;
 }
 
 static bool is_ahead(const obs_edge_state *s, uint64_t next_seq) {
   bool ahead = s->low >= next_seq;
-  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) ahead = ahead || s->places[i].seq >= next_seq;
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) ahead = ahead || s->known[i].seq >= next_seq;
   return ahead;
 }
 
@@ -119,9 +119,9 @@ void obs_edge_state_save(const obs_edge_state *s, const char *dir) {
   obs_json_id(&w, "edge", s->edge);
   obs_json_id(&w, "stream", s->stream_id);
   obs_json_u64(&w, "low", s->low);
-  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) numbers[i] = s->places[i].seq;
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) numbers[i] = s->known[i].seq;
   obs_json_u64s(&w, "seqs", numbers, OBS_FLEET_PARTITIONS);
-  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) numbers[i] = s->places[i].stream_seq;
+  for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) numbers[i] = s->known[i].stream_seq;
   obs_json_u64s(&w, "stream_seqs", numbers, OBS_FLEET_PARTITIONS);
   obs_json_end(&w);
   obs_buf_putc(&text, '\n');

@@ -2,18 +2,13 @@
 #ifndef OBS_FLEET_EDGE_STATE_H
 #define OBS_FLEET_EDGE_STATE_H
 
-#include "fleet/batch.h"
-
-/* The last row of a partition that is known to be in the stream, and the message that has it. */
-typedef struct {
-  uint64_t seq, stream_seq;
-} obs_edge_place;
+#include "fleet/positions.h"
 
 typedef struct {
   uint64_t edge;
-  uint64_t stream_id; /* of the stream; 0: not seen yet */
-  uint64_t low;       /* every row up to it is in the stream */
-  obs_edge_place places[OBS_FLEET_PARTITIONS];
+  uint64_t stream_id;                       /* of the stream; 0: not seen yet */
+  uint64_t low;                             /* every row up to it is in the stream */
+  obs_position known[OBS_FLEET_PARTITIONS]; /* of each partition the last one that is in the stream */
 } obs_edge_state;
 
 /* Reads both, or makes them. A journal whose next row has a seq that was forwarded before has begun anew: then so does

@@ -1,7 +1,6 @@
 #include "fleet/row.h"
 
 #include "base/fleet_seq.h"
-#include "fleet/edge.h"
 
 observer_err obs_fleet_row_get(obs_nats *nats, uint64_t seq, obs_buf *data, obs_fleet_row *row, uint64_t *edge) {
   obs_fleet_seq_parts at = obs_fleet_seq_split(seq);

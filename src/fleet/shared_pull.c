@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "fleet/batch.h"
 #include "fleet/checkpoint.h"
-#include "fleet/edge.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
