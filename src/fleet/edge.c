@@ -697,6 +697,7 @@ static void *forward(void *arg) {
       bool stopping = e->stopping;
       pthread_mutex_unlock(&e->mutex);
       read_rows(e);
+      now = obs_clock_mono_ms(); /* not before rows that were read just now: they gather from then on */
       send_due(e, now, stopping ? 0 : gathers_ms(e));
     }
     look_at_spool(e, now);
