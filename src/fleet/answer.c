@@ -223,10 +223,12 @@ void obs_fleet_answerer_close(obs_fleet_answerer *a) {
   free(a);
 }
 
-void obs_fleet_answerer_get_counts(obs_fleet_answerer *a, obs_fleet_answerer_counts *out) {
-  *out = (obs_fleet_answerer_counts){0};
+void obs_fleet_answerer_add_counts(obs_fleet_answerer *a, obs_fleet_answerer_counts *sum) {
   if (a == NULL) return;
   pthread_mutex_lock(&a->lock);
-  *out = a->counts;
+  sum->answered += a->counts.answered;
+  sum->refused += a->counts.refused;
+  sum->dropped += a->counts.dropped;
+  sum->failed += a->counts.failed;
   pthread_mutex_unlock(&a->lock);
 }

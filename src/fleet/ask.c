@@ -258,11 +258,12 @@ void obs_fleet_asker_close(obs_fleet_asker *a) {
   free(a);
 }
 
-void obs_fleet_asker_get_counts(obs_fleet_asker *a, obs_fleet_asker_counts *out) {
-  *out = (obs_fleet_asker_counts){0};
+void obs_fleet_asker_add_counts(obs_fleet_asker *a, obs_fleet_asker_counts *sum) {
   if (a == NULL) return;
   pthread_mutex_lock(&a->lock);
-  *out = a->counts;
+  sum->asked += a->counts.asked;
+  sum->missing += a->counts.missing;
+  sum->dropped += a->counts.dropped;
   pthread_mutex_unlock(&a->lock);
 }
 

@@ -54,8 +54,8 @@ typedef struct {
   uint64_t dropped;  /* there was no room, or it had waited too long */
   uint64_t failed;   /* the bridge did not answer, or NATS did not take the answer */
 } obs_fleet_answerer_counts;
-/* Any thread. NULL: all 0. */
-void obs_fleet_answerer_get_counts(obs_fleet_answerer *a, obs_fleet_answerer_counts *out);
+/* Adds what it has counted. Any thread. NULL: nothing. */
+void obs_fleet_answerer_add_counts(obs_fleet_answerer *a, obs_fleet_answerer_counts *sum);
 
 /* What a question's body says to `who`: its target, with a NUL behind it. WRONG: it is none: not version 1, or not a
  * plain path below /v1/observer/ with a query of printable ASCII. */
@@ -103,6 +103,7 @@ typedef struct {
   uint64_t missing; /* answers that were expected and did not come, or not whole */
   uint64_t dropped; /* parts of answers: too late, too large, too many, or malformed */
 } obs_fleet_asker_counts;
-void obs_fleet_asker_get_counts(obs_fleet_asker *a, obs_fleet_asker_counts *out);
+/* As obs_fleet_answerer_add_counts. */
+void obs_fleet_asker_add_counts(obs_fleet_asker *a, obs_fleet_asker_counts *sum);
 
 #endif

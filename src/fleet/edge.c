@@ -7,7 +7,6 @@
 #include "fleet/edge_state.h"
 #include "fleet/positions.h"
 #include "fleet/roster.h"
-#include "nats/jetstream.h"
 #include "op/batch.h"
 
 #include <inttypes.h>
@@ -245,7 +244,7 @@ static void tell_connection(obs_edge *e, const obs_nats_stream *stream) {
   e->max_payload = server.max_payload;
   obs_hex_format(e->state.edge, edge);
   obs_log_info("fleet", "forwarding as edge %s to %s, nats-server %s, stream " OBS_FLEET_STREAM " with %u replicas",
-               edge, e->opts.urls[0], server.version[0] != '\0' ? server.version : "of unknown version",
+               edge, e->opts.nats.urls[0], server.version[0] != '\0' ? server.version : "of unknown version",
                stream->replicas);
   if (e->told) return;
   e->told = true;
@@ -606,15 +605,9 @@ static void beat(obs_edge *e, uint64_t now, bool stopped) {
 
 /* Refused credentials end a connection for good: another one is opened, with the files as they are now. */
 static observer_err connect_nats(obs_edge *e, char *why) {
-  const obs_nats_opts opts = {.urls = e->opts.urls,
-                              .nurls = e->opts.nurls,
-                              .name = "observer edge",
-                              .creds_file = e->opts.creds_file,
-                              .ca_file = e->opts.ca_file,
-                              .cert_file = e->opts.cert_file,
-                              .key_file = e->opts.key_file,
-                              .changed = on_changed,
-                              .arg = e};
+  obs_nats_opts opts = e->opts.nats;
+  opts.changed = on_changed;
+  opts.arg = e;
   char subject[64], edge[OBS_HEX_LEN + 1];
   obs_hex_format(e->state.edge, edge);
   (void)snprintf(subject, sizeof(subject), "observer.again.%s", edge);

@@ -19,6 +19,7 @@
 
 #include "fleet/acks.h"
 #include "journal/journal.h"
+#include "nats/jetstream.h"
 
 #define OBS_FLEET_BUCKET "OBSERVER_FLEET" /* key `partitions`: how many the fleet has */
 
@@ -27,10 +28,8 @@ typedef struct obs_edge obs_edge;
 typedef struct {
   obs_journal *journal; /* replayed */
   const char *dir;      /* the data directory */
-  const char *const *urls;
-  size_t nurls;
-  const char *creds_file, *ca_file, *cert_file, *key_file; /* NULL: none */
-  uint32_t replicas;                                       /* of what it makes in NATS */
+  obs_nats_opts nats;   /* its texts outlive it; `changed` is its own */
+  uint32_t replicas;    /* of what it makes in NATS */
   uint64_t spool_bytes; /* of rows that are not in the stream yet; when there are more, nothing is taken */
   uint64_t linger_ms;   /* rows are kept for so long although they are in the stream */
   obs_acks *acks; /* answers that wait for the stream, which then gets rows as soon as they are recorded; NULL: none */

@@ -74,6 +74,17 @@ static void put_stream(const obs_roster *r, obs_json_writer *w) {
   obs_json_end(w);
 }
 
+/* What is told of each daemon, and then what is its own. */
+static void begin_daemon(obs_json_writer *w, uint64_t id, const char *name, const char *version, const char *state,
+                         int64_t age_ms) {
+  obs_json_object(w, NULL);
+  obs_json_id(w, "id", id);
+  obs_json_bytes(w, "name", name, strlen(name));
+  obs_json_bytes(w, "version", version, strlen(version));
+  obs_json_cstr(w, "state", state);
+  obs_json_i64(w, "seen_ms", age_ms);
+}
+
 static const char *state_of(bool stopped, bool away) {
   return stopped ? "stopped" : away ? "away" : "here";
 }
@@ -82,12 +93,7 @@ static void put_edges(const obs_roster *r, obs_json_writer *w) {
   obs_json_array(w, "edges");
   for (uint32_t i = 0; i < r->nedges; i++) {
     const obs_roster_edge *e = &r->edges[i];
-    obs_json_object(w, NULL);
-    obs_json_id(w, "id", e->id);
-    obs_json_bytes(w, "name", e->name, strlen(e->name));
-    obs_json_bytes(w, "version", e->version, strlen(e->version));
-    obs_json_cstr(w, "state", state_of(e->stopped, e->away));
-    obs_json_i64(w, "seen_ms", e->age_ms);
+    begin_daemon(w, e->id, e->name, e->version, state_of(e->stopped, e->away), e->age_ms);
     obs_json_u64(w, "seq", e->seq);
     obs_json_u64(w, "forwarded_seq", e->forwarded_seq);
     put_spool(w, e->spool_ops, e->spool_bytes, e->spool_max, e->spool_age_ms);
@@ -104,12 +110,7 @@ static void put_workers(const obs_roster *r, obs_json_writer *w) {
   obs_json_array(w, "workers");
   for (uint32_t i = 0; i < r->nworkers; i++) {
     const obs_roster_worker *x = &r->workers[i];
-    obs_json_object(w, NULL);
-    obs_json_id(w, "id", x->id);
-    obs_json_bytes(w, "name", x->name, strlen(x->name));
-    obs_json_bytes(w, "version", x->version, strlen(x->version));
-    obs_json_cstr(w, "state", state_of(x->stopped, x->away));
-    obs_json_i64(w, "seen_ms", x->age_ms);
+    begin_daemon(w, x->id, x->name, x->version, state_of(x->stopped, x->away), x->age_ms);
     obs_json_u64(w, "partitions", x->held);
     obs_json_u64(w, "rebuilding", x->rebuilding);
     obs_json_u64(w, "pending", x->pending);

@@ -107,6 +107,12 @@ observer_err obs_nats_refused(int code, jsErrCode err_code, const char *text, ch
   return error_of_code(code, err_code);
 }
 
+observer_err obs_nats_check_connected(obs_nats *n, char *why) {
+  if (obs_nats_is_connected(n)) return OBSERVER_E_OK;
+  obs_nats_say(why, "not connected");
+  return OBSERVER_E_NET;
+}
+
 /* ---- what libnats tells ---- */
 
 /* That the connection ends while it is closed is no news. */

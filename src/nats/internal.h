@@ -63,6 +63,8 @@ observer_err obs_nats_stream_make(obs_nats *n, jsStreamConfig *config, char *why
 observer_err obs_nats_fail(natsStatus s, jsErrCode code, const char *what, char *why);
 /* The same of an answer's own words; `code` is as HTTP's. */
 observer_err obs_nats_refused(int code, jsErrCode err_code, const char *text, char *why);
+/* NET, and `why` says so: it is not connected now. */
+observer_err obs_nats_check_connected(obs_nats *n, char *why);
 /* `err`; when it is one because the connection has ended for good, `why` says that instead. */
 observer_err obs_nats_check(obs_nats *n, observer_err err, char *why);
 void obs_nats_say(char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -86,6 +88,13 @@ enum { OBS_NATS_NAME_MAX = 128 };
 /* One that was left, else a new one. */
 observer_err obs_nats_box_take(obs_nats *n, obs_nats_box **out, char *why);
 void obs_nats_box_leave(obs_nats *n, obs_nats_box *box);
+/* Asks for the next messages of a consumer: they come to the box, and what the server says of this request, which it
+ * keeps for expires_ms. */
+observer_err obs_nats_box_ask(obs_nats *n, obs_nats_box *box, const char *stream, const char *consumer,
+                              uint32_t max_msgs, uint64_t max_bytes, uint32_t expires_ms, char *why);
+/* Whether it is no message of a stream, but what the server says of a request. `code` 0: that means nothing, as it is
+ * of an earlier one, or a heartbeat; else as HTTP's, with its text. */
+bool obs_nats_box_is_status(const obs_nats_box *box, natsMsg *msg, int *code, const char **text);
 /* Behind the end of the connection. */
 void obs_nats_free_boxes(obs_nats *n);
 
@@ -94,7 +103,7 @@ typedef struct {
   uint64_t deliveries, stream_seq, consumer_seq, pending;
   int64_t time_ns;
 } obs_nats_place;
-/* False: it is no reply subject of a consumer. */
-bool obs_nats_place_read(const char *reply, obs_nats_place *out);
+/* False: it is no message of this consumer. `reply` may be NULL. */
+bool obs_nats_place_read(const char *reply, const char *stream, const char *consumer, obs_nats_place *out);
 
 #endif

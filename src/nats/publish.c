@@ -234,10 +234,8 @@ observer_err obs_nats_publish_headers(obs_nats *n, const char *subject, const ch
   natsMsg *msg = NULL;
   uint32_t turn = 0;
   obs_nats_waiting was;
-  if (!obs_nats_is_connected(n)) {
-    obs_nats_say(why, "not connected");
-    return OBSERVER_E_NET;
-  }
+  observer_err err = obs_nats_check_connected(n, why);
+  if (err != OBSERVER_E_OK) return err;
   uint32_t place = take_place(n, done, arg, timeout_ms, &turn);
   if (place == NO_PLACE) {
     obs_nats_say(why, "too many messages are under way");
@@ -250,7 +248,7 @@ observer_err obs_nats_publish_headers(obs_nats *n, const char *subject, const ch
   if (s == NATS_OK) s = natsConnection_PublishMsg(n->nc, msg);
   natsMsg_Destroy(msg);
   if (s == NATS_OK) return OBSERVER_E_OK;
-  observer_err err = obs_nats_fail(s, 0, "NATS: publish", why);
+  err = obs_nats_fail(s, 0, "NATS: publish", why);
   /* When it was given up meanwhile, `done` has been called: then it counts as sent. */
   return leave_place(n, place, turn, &was) ? err : OBSERVER_E_OK;
 }
@@ -261,10 +259,8 @@ uint64_t obs_nats_max_payload(obs_nats *n) {
 }
 
 observer_err obs_nats_flush(obs_nats *n, uint32_t timeout_ms, char *why) {
-  if (!obs_nats_is_connected(n)) {
-    obs_nats_say(why, "not connected");
-    return OBSERVER_E_NET;
-  }
+  observer_err err = obs_nats_check_connected(n, why);
+  if (err != OBSERVER_E_OK) return err;
   return obs_nats_fail(natsConnection_FlushTimeout(n->nc, timeout_ms), 0, "NATS: flush", why);
 }
 
@@ -288,14 +284,12 @@ observer_err obs_nats_send(obs_nats *n, const char *subject, const char *reply, 
 observer_err obs_nats_request(obs_nats *n, const char *subject, const void *data, size_t len, uint32_t timeout_ms,
                               obs_buf *answer, char *why) {
   natsMsg *msg = NULL;
-  if (!obs_nats_is_connected(n)) {
-    obs_nats_say(why, "not connected");
-    return OBSERVER_E_NET;
-  }
+  observer_err err = obs_nats_check_connected(n, why);
+  if (err != OBSERVER_E_OK) return err;
   natsStatus s = natsConnection_Request(&msg, n->nc, subject, data, (int)len, timeout_ms);
   if (s == NATS_OK) obs_buf_append(answer, natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
   natsMsg_Destroy(msg);
-  observer_err err = obs_nats_fail(s, 0, subject, why);
+  err = obs_nats_fail(s, 0, subject, why);
   if (s == NATS_NO_RESPONDERS) return OBSERVER_E_NOTFOUND;
   return err == OBSERVER_E_OK && answer->oom ? OBSERVER_E_NOMEM : err;
 }

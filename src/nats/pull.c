@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,7 +18,6 @@ enum {
   GATHER_MS = 1          /* how long the next message of a request that is under way may take */
 };
 #define NS_PER_S INT64_C(1000000000)
-#define NS_PER_MS INT64_C(1000000)
 
 struct obs_nats_pull {
   obs_nats *n;
@@ -37,10 +35,8 @@ static observer_err make_consumer(obs_nats_pull *p, char *why) {
   jsConsumerConfig config;
   jsConsumerInfo *info = NULL;
   jsErrCode code = 0;
-  if (!obs_nats_is_connected(p->n)) {
-    obs_nats_say(why, "not connected");
-    return OBSERVER_E_NET;
-  }
+  observer_err err = obs_nats_check_connected(p->n, why);
+  if (err != OBSERVER_E_OK) return err;
   (void)jsConsumerConfig_Init(&config);
   config.AckPolicy = js_AckNone;
   config.DeliverPolicy = js_DeliverByStartSequence;
@@ -103,62 +99,46 @@ void obs_nats_pull_close(obs_nats_pull *p) {
 }
 
 static observer_err ask(obs_nats_pull *p, uint32_t max_msgs, uint64_t max_bytes, uint32_t timeout_ms, char *why) {
-  char subject[3 * OBS_NATS_NAME_MAX], reply[OBS_NATS_NAME_MAX], body[160];
   if (max_bytes < LEAST_BYTES) max_bytes = LEAST_BYTES;
-  p->box->request++;
-  (void)snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.MSG.NEXT.%s.%s", p->stream, p->consumer);
-  (void)snprintf(reply, sizeof(reply), "%s.%" PRIu32, (const char *)p->box->inbox, p->box->request);
-  int n = snprintf(body, sizeof(body), "{\"batch\":%" PRIu32 ",\"max_bytes\":%" PRIu64 ",\"expires\":%" PRId64 "}",
-                   max_msgs, max_bytes, (int64_t)timeout_ms * NS_PER_MS);
-  if (!obs_nats_is_connected(p->n)) {
-    obs_nats_say(why, "not connected");
-    return OBSERVER_E_NET;
-  }
+  uint64_t now = obs_clock_mono_ms();
+  observer_err err = obs_nats_box_ask(p->n, p->box, p->stream, p->consumer, max_msgs, max_bytes, timeout_ms, why);
+  if (err != OBSERVER_E_OK) return err;
   p->want = max_msgs;
-  p->ends_ms = obs_clock_mono_ms() + timeout_ms;
-  return obs_nats_fail(natsConnection_PublishRequest(p->n->nc, subject, reply, body, n), 0, "NATS: request", why);
+  p->ends_ms = now + timeout_ms;
+  return OBSERVER_E_OK;
 }
 
 typedef enum { NEXT_MESSAGE, NEXT_NONE, NEXT_LOST } next_result;
 
 /* A status of the server. 404, 408 and 409 of a request that got what there was: it has ended. What says that the
  * consumer is gone, or that nobody answers, is a loss. */
-static next_result take_status(obs_nats_pull *p, natsMsg *msg, const char *status) {
-  const char *text = NULL, *subject = natsMsg_GetSubject(msg), *dot = strrchr(subject, '.');
-  int code = (int)strtol(status, NULL, 10);
-  if (dot == NULL || strtoul(dot + 1, NULL, 10) != p->box->request) return NEXT_NONE;
-  if (code == 100) return NEXT_NONE;
+static next_result take_status(obs_nats_pull *p, int code, const char *text) {
+  if (code == 0) return NEXT_NONE;
   p->want = 0;
   p->nudged = false;
-  (void)natsMsgHeader_Get(msg, "Description", &text);
-  bool gone =
-      code == 503 ||
-      (code == 409 && text != NULL &&
-       (strstr(text, "Deleted") != NULL || strstr(text, "Shutdown") != NULL || strstr(text, "Leadership") != NULL));
+  bool gone = code == 503 || (code == 409 && (strstr(text, "Deleted") != NULL || strstr(text, "Shutdown") != NULL ||
+                                              strstr(text, "Leadership") != NULL));
   return gone ? NEXT_LOST : NEXT_NONE;
 }
 
 static next_result take_message(obs_nats_pull *p, natsMsg *msg, obs_nats_message *out) {
-  const char *status = NULL;
+  const char *text;
+  int code;
   obs_nats_place at;
-  if (natsMsg_GetDataLength(msg) == 0 && natsMsgHeader_Get(msg, "Status", &status) == NATS_OK)
-    return take_status(p, msg, status);
-  const char *reply = natsMsg_GetReply(msg);
-  if (reply == NULL || !obs_nats_place_read(reply, &at)) return NEXT_NONE;
-  out->stream_seq = at.stream_seq;
-  out->time_ns = at.time_ns;
-  out->pending = at.pending;
-  /* Of an earlier consumer, which began elsewhere. */
-  char own[2 * OBS_NATS_NAME_MAX + 4];
-  (void)snprintf(own, sizeof(own), ".%s.%s.", p->stream, p->consumer);
-  if (strstr(reply, own) == NULL || out->stream_seq < p->next_seq) return NEXT_NONE;
+  if (obs_nats_box_is_status(p->box, msg, &code, &text)) return take_status(p, code, text);
+  /* Else it is of an earlier consumer, which began elsewhere. */
+  if (!obs_nats_place_read(natsMsg_GetReply(msg), p->stream, p->consumer, &at) || at.stream_seq < p->next_seq)
+    return NEXT_NONE;
   if (at.consumer_seq != p->taken + 1) return NEXT_LOST;
   p->taken++;
   p->nudged = false;
   if (p->want > 0) p->want--;
-  out->subject = natsMsg_GetSubject(msg);
-  out->data = natsMsg_GetData(msg);
-  out->len = (size_t)natsMsg_GetDataLength(msg);
+  *out = (obs_nats_message){.subject = natsMsg_GetSubject(msg),
+                            .data = natsMsg_GetData(msg),
+                            .len = (size_t)natsMsg_GetDataLength(msg),
+                            .stream_seq = at.stream_seq,
+                            .time_ns = at.time_ns,
+                            .pending = at.pending};
   return NEXT_MESSAGE;
 }
 

@@ -33,10 +33,8 @@ static void fill(const jsStreamInfo *info, obs_nats_stream *out) {
 observer_err obs_nats_stream_look(obs_nats *n, const char *name, obs_nats_stream *out, char *why) {
   jsStreamInfo *info = NULL;
   jsErrCode code = 0;
-  if (!obs_nats_is_connected(n)) {
-    obs_nats_say(why, "not connected");
-    return OBSERVER_E_NET;
-  }
+  observer_err err = obs_nats_check_connected(n, why);
+  if (err != OBSERVER_E_OK) return err;
   natsStatus s = js_GetStreamInfo(&info, n->js, name, NULL, &code);
   if (s == NATS_OK) fill(info, out);
   jsStreamInfo_Destroy(info);

@@ -33,10 +33,8 @@ static observer_err ensure_consumer(obs_nats_work *w, uint32_t ack_wait_ms, uint
   jsConsumerConfig config;
   jsConsumerInfo *info = NULL;
   jsErrCode code = 0;
-  if (!obs_nats_is_connected(w->n)) {
-    obs_nats_say(why, "not connected");
-    return OBSERVER_E_NET;
-  }
+  observer_err err = obs_nats_check_connected(w->n, why);
+  if (err != OBSERVER_E_OK) return err;
   natsStatus s = js_GetConsumerInfo(&info, w->n->js, w->stream, w->name, NULL, &code);
   jsConsumerInfo_Destroy(info);
   info = NULL;
@@ -84,48 +82,36 @@ void obs_nats_work_close(obs_nats_work *w) {
 }
 
 static observer_err ask(obs_nats_work *w, uint32_t max_msgs, uint64_t max_bytes, char *why) {
-  char subject[3 * OBS_NATS_NAME_MAX], reply[OBS_NATS_NAME_MAX], body[160];
   uint64_t least = 2 * obs_nats_max_payload(w->n);
   if (least < LEAST_BYTES) least = LEAST_BYTES;
   if (max_bytes < least) max_bytes = least;
-  w->box->request++;
-  (void)snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.MSG.NEXT.%s.%s", w->stream, w->name);
-  (void)snprintf(reply, sizeof(reply), "%s.%" PRIu32, (const char *)w->box->inbox, w->box->request);
-  int n = snprintf(body, sizeof(body), "{\"batch\":%" PRIu32 ",\"max_bytes\":%" PRIu64 ",\"expires\":%" PRId64 "}",
-                   max_msgs, max_bytes, EXPIRES_MS * NS_PER_MS);
-  if (!obs_nats_is_connected(w->n)) {
-    obs_nats_say(why, "not connected");
-    return OBSERVER_E_NET;
-  }
+  uint64_t now = obs_clock_mono_ms();
+  observer_err err = obs_nats_box_ask(w->n, w->box, w->stream, w->name, max_msgs, max_bytes, EXPIRES_MS, why);
+  if (err != OBSERVER_E_OK) return err;
   w->asked = w->want = max_msgs;
-  w->ends_ms = obs_clock_mono_ms() + EXPIRES_MS;
-  return obs_nats_fail(natsConnection_PublishRequest(w->n->nc, subject, reply, body, n), 0, "NATS: request", why);
+  w->ends_ms = now + EXPIRES_MS;
+  return OBSERVER_E_OK;
 }
 
-/* A status of the server ends the request, but for a heartbeat. That the consumer is gone, or nobody answers for it, is
- * more than that. */
-static void take_status(obs_nats_work *w, natsMsg *msg, const char *status) {
-  const char *text = NULL, *dot = strrchr(natsMsg_GetSubject(msg), '.');
-  int code = (int)strtol(status, NULL, 10);
-  if (dot == NULL || strtoul(dot + 1, NULL, 10) != w->box->request || code == 100) return;
+/* A status of the server ends the request. That the consumer is gone, or nobody answers for it, is more than that. */
+static void take_status(obs_nats_work *w, int code, const char *text) {
+  if (code == 0) return;
   bool in_vain = w->want == w->asked; /* else its bytes are used up, which is said in the same way */
   w->want = 0;
   if (code == 409 && in_vain) w->next_ms = obs_clock_mono_ms() + REFUSED_MS;
-  (void)natsMsgHeader_Get(msg, "Description", &text);
-  w->gone = code == 503 || (code == 409 && text != NULL && strstr(text, "Deleted") != NULL);
+  w->gone = code == 503 || (code == 409 && strstr(text, "Deleted") != NULL);
 }
 
 /* False: it is no message of the stream, or of another consumer. */
 static bool take_message(obs_nats_work *w, natsMsg *msg, obs_nats_task *out) {
-  const char *status = NULL, *reply = natsMsg_GetReply(msg);
-  char own[2 * OBS_NATS_NAME_MAX + 4];
+  const char *text, *reply = natsMsg_GetReply(msg);
+  int code;
   obs_nats_place at;
-  if (natsMsg_GetDataLength(msg) == 0 && natsMsgHeader_Get(msg, "Status", &status) == NATS_OK) {
-    take_status(w, msg, status);
+  if (obs_nats_box_is_status(w->box, msg, &code, &text)) {
+    take_status(w, code, text);
     return false;
   }
-  (void)snprintf(own, sizeof(own), ".%s.%s.", w->stream, w->name);
-  if (reply == NULL || !obs_nats_place_read(reply, &at) || strstr(reply, own) == NULL) return false;
+  if (!obs_nats_place_read(reply, w->stream, w->name, &at)) return false;
   if (w->want > 0) w->want--;
   *out = (obs_nats_task){.subject = natsMsg_GetSubject(msg),
                          .reply = reply,
@@ -150,10 +136,7 @@ observer_err obs_nats_work_fetch(obs_nats_work *w, uint32_t max_msgs, uint64_t m
     if (w->want > 0 && now > w->ends_ms + SILENCE_MS) w->want = 0;
     if (w->want == 0 && given > 0) break;
     if (w->want == 0 && now >= w->next_ms) err = ask(w, max_msgs, max_bytes, why);
-    if (err != OBSERVER_E_OK) {
-      w->want = 0;
-      return err;
-    }
+    if (err != OBSERVER_E_OK) return err;
     natsMsg *msg = NULL;
     obs_nats_task task;
     uint64_t until = w->want == 0 && w->next_ms < end ? w->next_ms : end;

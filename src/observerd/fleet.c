@@ -78,6 +78,18 @@ static void on_connection(void *arg, bool connected, const char *why) {
   pthread_mutex_unlock(&f->lock);
 }
 
+static obs_nats_opts nats_opts_of(obs_fleet *f, const obs_option_list *urls, const char *name) {
+  const obs_config *c = f->config;
+  return (obs_nats_opts){.urls = (const char *const *)urls->items,
+                         .nurls = urls->n,
+                         .name = name,
+                         .creds_file = c->nats_creds,
+                         .ca_file = c->nats_ca,
+                         .cert_file = c->nats_cert,
+                         .key_file = c->nats_key,
+                         .arg = f};
+}
+
 static observer_err open_edge(obs_fleet *f, obs_journal *journal, char *error, size_t size) {
   const obs_config *c = f->config;
   const obs_acks_opts acks = {journal, (uint32_t)c->ack_wait_s * 1000, c->queue_bytes};
@@ -85,12 +97,7 @@ static observer_err open_edge(obs_fleet *f, obs_journal *journal, char *error, s
   if (err != OBSERVER_E_OK) return err;
   const obs_edge_opts edge = {.journal = journal,
                               .dir = c->data_dir,
-                              .urls = (const char *const *)c->forward.items,
-                              .nurls = c->forward.n,
-                              .creds_file = c->nats_creds,
-                              .ca_file = c->nats_ca,
-                              .cert_file = c->nats_cert,
-                              .key_file = c->nats_key,
+                              .nats = nats_opts_of(f, &c->forward, "observer edge"),
                               .replicas = (uint32_t)c->replicas,
                               .spool_bytes = c->spool_bytes,
                               .linger_ms = c->linger_s * 1000,
@@ -110,18 +117,6 @@ static observer_err name_socket(obs_fleet *f) {
   f->dir_fd = open(f->config->data_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (f->dir_fd < 0 || asprintf(&f->socket, "/proc/self/fd/%d/%s", f->dir_fd, name) < 0) f->socket = NULL;
   return f->socket != NULL ? OBSERVER_E_OK : OBSERVER_E_IO;
-}
-
-static obs_nats_opts nats_opts_of(obs_fleet *f, const obs_option_list *urls, const char *name) {
-  const obs_config *c = f->config;
-  return (obs_nats_opts){.urls = (const char *const *)urls->items,
-                         .nurls = urls->n,
-                         .name = name,
-                         .creds_file = c->nats_creds,
-                         .ca_file = c->nats_ca,
-                         .cert_file = c->nats_cert,
-                         .key_file = c->nats_key,
-                         .arg = f};
 }
 
 static obs_nats_opts nats_opts(obs_fleet *f, const char *name) {
@@ -185,24 +180,15 @@ static observer_err open_nats(obs_fleet *f, char *error, size_t size) {
 
 /* What is counted of one that ends stays counted. */
 static void show_asker(obs_fleet *f, obs_fleet_asker *asker) {
-  obs_fleet_asker_counts past;
   pthread_mutex_lock(&f->lock);
-  obs_fleet_asker_get_counts(f->asker, &past);
-  f->asked.asked += past.asked;
-  f->asked.missing += past.missing;
-  f->asked.dropped += past.dropped;
+  obs_fleet_asker_add_counts(f->asker, &f->asked);
   f->asker = asker;
   pthread_mutex_unlock(&f->lock);
 }
 
 static void show_answerer(obs_fleet *f, obs_fleet_answerer *answerer) {
-  obs_fleet_answerer_counts past;
   pthread_mutex_lock(&f->lock);
-  obs_fleet_answerer_get_counts(f->answerer, &past);
-  f->answered.answered += past.answered;
-  f->answered.refused += past.refused;
-  f->answered.dropped += past.dropped;
-  f->answered.failed += past.failed;
+  obs_fleet_answerer_add_counts(f->answerer, &f->answered);
   f->answerer = answerer;
   pthread_mutex_unlock(&f->lock);
 }
@@ -489,18 +475,14 @@ bool obs_fleet_get_worker_counts(obs_fleet *f, obs_fleet_worker_counts *out) {
 }
 
 void obs_fleet_get_ask_counts(obs_fleet *f, obs_fleet_asker_counts *asked, obs_fleet_answerer_counts *answered) {
-  obs_fleet_asker_counts a;
-  obs_fleet_answerer_counts b;
   *asked = (obs_fleet_asker_counts){.asked = 0};
   *answered = (obs_fleet_answerer_counts){.answered = 0};
   if (f == NULL) return;
   pthread_mutex_lock(&f->lock);
-  obs_fleet_asker_get_counts(f->asker, &a);
-  obs_fleet_answerer_get_counts(f->answerer, &b);
-  *asked =
-      (obs_fleet_asker_counts){f->asked.asked + a.asked, f->asked.missing + a.missing, f->asked.dropped + a.dropped};
-  *answered = (obs_fleet_answerer_counts){f->answered.answered + b.answered, f->answered.refused + b.refused,
-                                          f->answered.dropped + b.dropped, f->answered.failed + b.failed};
+  *asked = f->asked;
+  *answered = f->answered;
+  obs_fleet_asker_add_counts(f->asker, asked);
+  obs_fleet_answerer_add_counts(f->answerer, answered);
   pthread_mutex_unlock(&f->lock);
 }
 

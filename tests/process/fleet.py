@@ -28,6 +28,14 @@ class FleetTest(DaemonTest):
         return self.start(name, pull=[], sub=[], rep=[], feed=[],
                           args=self.urls("--jetstream", servers) + ["--cycle", "1", *more])
 
+    def edge_and_worker(self):
+        """With a server of their own; the worker holds all partitions."""
+        servers = self.servers()
+        edge = self.edge(servers, "edge")
+        worker = self.worker(servers, "worker")
+        self.wait_settled(worker)
+        return servers, edge, worker
+
     @staticmethod
     def urls(option, servers):
         return [word for url in servers.urls for word in (option, url)]

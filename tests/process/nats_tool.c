@@ -278,7 +278,7 @@ static void answers(obs_nats *n, const char *subject, const char *text, uint32_t
 
 static void lead(obs_nats *n, const char *socket) {
   obs_fleet_answerer *answerer;
-  obs_fleet_answerer_counts counts;
+  obs_fleet_answerer_counts counts = {0};
   observer_err err = obs_fleet_answerer_open(n, OBS_FLEET_ASK_LEADER, "leader", socket, &answerer, why);
   obs_nats_stream stream; /* an answer of the server: it has the subscription */
   if (err == OBSERVER_E_OK) err = obs_nats_stream_look(n, "OBSERVER_OPS", &stream, why);
@@ -286,7 +286,7 @@ static void lead(obs_nats *n, const char *socket) {
   puts("{\"leads\":true}");
   (void)fflush(stdout);
   while (getchar() != EOF) continue;
-  obs_fleet_answerer_get_counts(answerer, &counts);
+  obs_fleet_answerer_add_counts(answerer, &counts);
   printf("{\"answered\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"failed\":%" PRIu64 "}\n",
          counts.answered, counts.refused, counts.dropped, counts.failed);
   obs_fleet_answerer_close(answerer);

@@ -11,10 +11,7 @@ from harness import SLOW, main, wait_until
 class Stream(FleetTest):
     def test_the_stream_goes_back(self):
         """All servers lose what they had not synced: the edge publishes it again, workers begin at an earlier checkpoint."""
-        servers = self.servers()
-        edge = self.edge(servers, "edge")
-        worker = self.worker(servers, "worker")
-        self.wait_settled(worker)
+        servers, edge, worker = self.edge_and_worker()
         self.record(edge, 1000)
         self.check(edge, edge)
         wait_until(lambda: self.metric(edge, "forward_ops_total") == 1000, 30, "all to be forwarded")
@@ -34,10 +31,7 @@ class Stream(FleetTest):
 
     def test_the_leases_go_back_and_grow_again(self):
         """A heartbeat was lost that the worker has not seen to be lost: its bucket is as long as it was."""
-        servers = self.servers()
-        edge = self.edge(servers, "edge")
-        worker = self.worker(servers, "worker")
-        self.wait_settled(worker)
+        servers, edge, worker = self.edge_and_worker()
         self.record(edge, 500)
         self.check(edge, edge)
         servers.kill_all()
@@ -59,10 +53,7 @@ class Stream(FleetTest):
         self.check(edge, edge)
 
     def test_a_stream_made_anew_is_refused_until_told(self):
-        servers = self.servers()
-        edge = self.edge(servers, "edge")
-        worker = self.worker(servers, "worker")
-        self.wait_settled(worker)
+        servers, edge, worker = self.edge_and_worker()
         self.record(edge, 500)
         self.check(edge, edge)
         self.ask(servers, "$JS.API.STREAM.DELETE.OBSERVER_OPS")
@@ -101,10 +92,7 @@ class Stream(FleetTest):
                 self.assertEqual(asked("info", "TWICE")["id"], first)
 
     def test_what_cannot_be_read_is_put_aside(self):
-        servers = self.servers()
-        edge = self.edge(servers, "edge")
-        worker = self.worker(servers, "worker")
-        self.wait_settled(worker)
+        servers, edge, worker = self.edge_and_worker()
         self.record(edge, 500)
         nats.tool("publish", "observer.ops.7.0123456789abcdef", "no batch", url=servers.urls[0])
         wait_until(lambda: self.metric(worker, "fleet_poison_total") == 1, 30, "the message to be counted")
