@@ -115,6 +115,7 @@ class Leader(FleetTest):
             self.break_at(edge, 10 + n, "/v1/pay", "card refused", 1)
         wait_until(lambda: self.recorded(leader) == 14, 30, "the leader to have read all")
         self.wait_learned(edges[1], "escalations", lambda rows: len(rows) == 1)
+        self.wait_learned(edges[1], "analyses", lambda rows: len(rows) >= 1)
         wait_until(lambda: self.fired(), 30, "the alert")
         self.wait_archived(servers, leader)
         return servers, edges, workers, leader
