@@ -10,7 +10,15 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-enum { CLUSTERS = 500, ENDPOINTS = 1000, SOURCES = 100, NEWEST = 2000, DEDUPE = 32768, SKETCH_BYTES = 4 << 20 };
+enum {
+  CLUSTERS = 500,
+  ENDPOINTS = 1000,
+  SOURCES = 100,
+  NEWEST = 2000,
+  DEDUPE = 32768,
+  SKETCH_BYTES = 4 << 20,
+  TOGETHER = 16
+};
 
 _Static_assert((int)OBS_FLEET_PARTITIONS_MAX <= 1 << OBS_FLEET_SEQ_PARTITION_BITS &&
                    (int)OBS_FLEET_BATCH_ROWS <= 1 << OBS_FLEET_SEQ_ROW_BITS,
@@ -32,7 +40,7 @@ struct obs_partition {
   uint32_t nmarks;
   obs_map index; /* of marks, by edge */
   obs_partition_counts counts;
-  obs_batch row;
+  obs_batch rows; /* that are folded together */
 };
 
 static void lock(obs_partition *p) {
@@ -90,9 +98,9 @@ observer_err obs_partition_open(const obs_partition_opts *opts, obs_partition **
     return OBSERVER_E_NOMEM;
   }
   observer_err err = open_views(&p->opts, &p->state, &p->clusters, &p->newest);
-  if (err == OBSERVER_E_OK) err = obs_dedupe_open(p->opts.dedupe, 1, &p->dedupe);
+  if (err == OBSERVER_E_OK) err = obs_dedupe_open(p->opts.dedupe, TOGETHER, &p->dedupe);
   if (err == OBSERVER_E_OK && !obs_map_init(&p->index, 0)) err = OBSERVER_E_NOMEM;
-  if (err == OBSERVER_E_OK) err = obs_batch_init(&p->row);
+  if (err == OBSERVER_E_OK) err = obs_batch_init(&p->rows);
   if (err == OBSERVER_E_OK)
     *out = p;
   else
@@ -105,7 +113,7 @@ void obs_partition_close(obs_partition *p) {
   close_views(&p->state, &p->clusters, &p->newest);
   obs_dedupe_close(p->dedupe);
   obs_map_fini(&p->index);
-  obs_batch_fini(&p->row);
+  obs_batch_fini(&p->rows);
   (void)pthread_mutex_destroy(&p->lock);
   free(p);
 }
@@ -135,52 +143,85 @@ static void set_times(obs_op *op, const obs_fleet_row *row, int64_t now_ms) {
   obs_op_set_times(op, received_ms > 0 ? received_ms : 0, skewed ? row->skew_ms : 0);
 }
 
-/* Whether it is there for the first time. */
-static bool is_new(obs_partition *p, const obs_op *op) {
-  if (!OBS_HAS(op, op_id) || op->op_id.len == 0) return true;
-  bool added = obs_dedupe_add(p->dedupe, OBS_HAS(op, source) ? op->source : (obs_str){0}, op->op_id);
-  obs_dedupe_commit(p->dedupe);
-  return added;
+static bool has_id(const obs_op *op) {
+  return OBS_HAS(op, op_id) && op->op_id.len > 0;
 }
 
-/* False: no memory. */
-static bool fold_row(obs_partition *p, const obs_fleet_row *row, uint64_t seq, int64_t now_ms,
-                     obs_partition_result *out) {
+static obs_str scope_of(const obs_op *op) {
+  return OBS_HAS(op, source) ? op->source : (obs_str){0};
+}
+
+/* Some rows of a message on their way. */
+typedef struct {
+  obs_fleet_row rows[TOGETHER];
+  uint64_t seqs[TOGETHER]; /* the fleet's */
+  bool wrong[TOGETHER];    /* no op; the others are the batch's ops, in order */
+  uint32_t n;
+} together;
+
+/* The next rows that were not folded, and what of them is an op. False: no memory for those behind. */
+static bool read_rows(obs_partition *p, obs_fleet_batch_view *v, uint64_t taken, uint64_t stream_seq, together *t,
+                      obs_partition_result *out) {
   const char *reason;
-  obs_batch_reset(&p->row);
-  if (!obs_batch_decode_row(&p->row, row->line, row->len, &reason)) {
-    if (p->row.nrejects == 0) return false; /* not even the reason had room */
-    (void)snprintf(out->reason, sizeof out->reason, "seq %" PRIu64 ": %s", row->seq, reason);
-    out->rejected++;
-    return true;
+  obs_fleet_row row;
+  t->n = 0;
+  obs_batch_reset(&p->rows);
+  while (t->n < TOGETHER && obs_fleet_batch_next(v, &row)) {
+    if (row.seq <= taken) {
+      out->duplicate++;
+      continue;
+    }
+    uint32_t rejects = p->rows.nrejects;
+    t->wrong[t->n] = !obs_batch_decode_row(&p->rows, row.line, row.len, &reason);
+    if (t->wrong[t->n] && p->rows.nrejects == rejects) return false; /* not even the reason had room */
+    if (t->wrong[t->n]) (void)snprintf(out->reason, sizeof out->reason, "seq %" PRIu64 ": %s", row.seq, reason);
+    t->rows[t->n] = row;
+    t->seqs[t->n++] = obs_fleet_seq(p->opts.p, stream_seq, v->rows - v->left - 1);
   }
-  obs_op *op = &p->row.ops[0];
+  return true;
+}
+
+static void expect_ids(const obs_partition *p) {
+  uint32_t before = 0;
+  for (uint32_t i = 0; i < p->rows.nops; i++) {
+    const obs_op *op = &p->rows.ops[i];
+    if (has_id(op)) obs_dedupe_expect(p->dedupe, before++, scope_of(op), op->op_id);
+  }
+}
+
+static void fold_op(obs_partition *p, obs_op *op, const obs_fleet_row *row, uint64_t seq, int64_t now_ms,
+                    obs_partition_result *out) {
   set_times(op, row, now_ms);
-  if (!is_new(p, op)) {
+  if (has_id(op) && !obs_dedupe_add(p->dedupe, scope_of(op), op->op_id)) {
     out->duplicate++;
-    return true;
+    return;
   }
-  const obs_op_unknown *unknown = op->unknown_count > 0 ? p->row.unknown + op->unknown_first : NULL;
+  const obs_op_unknown *unknown = op->unknown_count > 0 ? p->rows.unknown + op->unknown_first : NULL;
   obs_state_apply_row(p->state, op, row->line, row->len, seq, false, now_ms);
   obs_clusters_apply_row(p->clusters, op, unknown, seq, now_ms);
   obs_newest_add(&p->newest, op, seq);
   out->folded++;
-  return true;
 }
 
-/* The mark moves with each row, so that a message that is given again goes on where it ended. */
+/* The mark moves with the rows, so that a message that is given again goes on where it ended. False: no memory. */
 static bool fold_rows(obs_partition *p, obs_fleet_batch_view *v, mark *m, uint64_t stream_seq, int64_t now_ms,
                       obs_partition_result *out) {
-  obs_fleet_row row;
-  for (uint32_t i = 0; obs_fleet_batch_next(v, &row); i++) {
-    if (row.seq <= m->seq) {
-      out->duplicate++;
-      continue;
+  together t;
+  bool ok = true;
+  while (ok && v->left > 0) {
+    ok = read_rows(p, v, m->seq, stream_seq, &t, out);
+    obs_op *op = p->rows.ops;
+    expect_ids(p);
+    for (uint32_t i = 0; i < t.n; i++) {
+      if (t.wrong[i])
+        out->rejected++;
+      else
+        fold_op(p, op++, &t.rows[i], t.seqs[i], now_ms, out);
+      m->seq = t.rows[i].seq;
     }
-    if (!fold_row(p, &row, obs_fleet_seq(p->opts.p, stream_seq, i), now_ms, out)) return false;
-    m->seq = row.seq;
+    obs_dedupe_commit(p->dedupe);
   }
-  return true;
+  return ok;
 }
 
 static bool is_ours(const obs_partition *p, const obs_fleet_batch_view *v, uint64_t stream_seq, char *reason) {

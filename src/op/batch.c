@@ -601,7 +601,7 @@ obs_op *obs_batch_add_row(obs_batch *b, uint32_t index, const char *line, size_t
 bool obs_batch_decode_row(obs_batch *b, const char *line, size_t len, const char **reason) {
   obs_decoder d = row_decoder(b, line, len);
   if (decode_row(&d) == OBS_READ_OK) {
-    b->nops = 1;
+    b->nops++;
     return true;
   }
   obs_batch_reject(b, d.r.why, 0, 0, 0, "%s", d.r.reason);

@@ -123,8 +123,8 @@ uint64_t *obs_batch_clusters(obs_batch *b);
 void obs_batch_reject(obs_batch *b, obs_reject_class why, uint32_t index, uint32_t offset, uint32_t length,
                       const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
-/* One journal row: decodes `line` (no newline) with OBS_PROFILE_REPLAY into b->ops[0]; b must be reset. False with
- * `*reason` (in the arena) when it is not an op. */
+/* One journal row: decodes `line` (no newline) with OBS_PROFILE_REPLAY into the next of b->ops. False with `*reason`
+ * (in the arena, or constant where there is no memory: then there is no reject either) when it is not an op. */
 bool obs_batch_decode_row(obs_batch *b, const char *line, size_t len, const char **reason);
 /* Adds one as row `index` of a batch that is to be recorded: behind its ops, with the JSON line that is written for it,
  * and with `op_id` where it has none; to be submitted with the numbers of messages and bytes set. `line` outlives the

@@ -8,11 +8,16 @@
 #include <sys/random.h>
 #include <xxhash.h>
 
-/* A FIFO of hashes and an open-addressing table of places in it (0: empty, else place + 1). The table has at least
- * twice as many slots as there can be ids; deletion shifts back, so there are no tombstones. */
+/* A place in the FIFO, plus 1; 0: empty. `tag` is of the hash that is there, and says which slot is its home. */
+typedef struct {
+  uint32_t tag, place;
+} slot_t;
+
+/* A FIFO of hashes and an open-addressing table of places in it. The table has at least twice as many slots as there
+ * can be ids; deletion shifts back, so there are no tombstones. */
 struct obs_dedupe {
   XXH128_hash_t *fifo;
-  uint32_t *table;
+  slot_t *table;
   uint32_t window, pending_max;
   uint32_t fifo_mask, table_mask;
   uint64_t head, committed, tail; /* ids [head, committed) stand, [committed, tail) are tentative */
@@ -48,42 +53,60 @@ void obs_dedupe_close(obs_dedupe *d) {
   free(d);
 }
 
-static const XXH128_hash_t *at_slot(const obs_dedupe *d, uint32_t slot) {
-  return &d->fifo[d->table[slot] - 1];
+static uint32_t tag_of(XXH128_hash_t h) {
+  return (uint32_t)h.low64;
+}
+
+static bool has(const obs_dedupe *d, const slot_t *s, XXH128_hash_t h) {
+  return s->tag == tag_of(h) && XXH128_isEqual(d->fifo[s->place - 1], h);
 }
 
 /* The slot of `h`, or the empty one where it would go. */
 static uint32_t find(const obs_dedupe *d, XXH128_hash_t h) {
-  uint32_t slot = (uint32_t)h.low64 & d->table_mask;
-  while (d->table[slot] != 0 && !XXH128_isEqual(*at_slot(d, slot), h)) slot = (slot + 1) & d->table_mask;
+  uint32_t slot = tag_of(h) & d->table_mask;
+  while (d->table[slot].place != 0 && !has(d, &d->table[slot], h)) slot = (slot + 1) & d->table_mask;
   return slot;
 }
 
-/* Takes `hole` out and moves back those that were pushed on past it. */
-static void erase(obs_dedupe *d, uint32_t hole) {
-  for (uint32_t slot = (hole + 1) & d->table_mask; d->table[slot] != 0; slot = (slot + 1) & d->table_mask) {
-    uint32_t home = (uint32_t)at_slot(d, slot)->low64 & d->table_mask;
+/* Takes out the id at that place of the FIFO, and moves back those that were pushed on past it. */
+static void forget(obs_dedupe *d, uint32_t place) {
+  uint32_t hole = tag_of(d->fifo[place]) & d->table_mask;
+  while (d->table[hole].place != place + 1) hole = (hole + 1) & d->table_mask;
+  for (uint32_t slot = (hole + 1) & d->table_mask; d->table[slot].place != 0; slot = (slot + 1) & d->table_mask) {
+    uint32_t home = d->table[slot].tag & d->table_mask;
     if (((slot - home) & d->table_mask) < ((slot - hole) & d->table_mask)) continue;
     d->table[hole] = d->table[slot];
     hole = slot;
   }
-  d->table[hole] = 0;
+  d->table[hole].place = 0;
 }
 
 static bool add_hash(obs_dedupe *d, XXH128_hash_t h) {
   uint32_t slot = find(d, h);
-  if (d->table[slot] != 0) return false;
+  if (d->table[slot].place != 0) return false;
   uint32_t place = (uint32_t)d->tail++ & d->fifo_mask;
   d->fifo[place] = h;
-  d->table[slot] = place + 1;
+  d->table[slot] = (slot_t){tag_of(h), place + 1};
   return true;
+}
+
+static XXH128_hash_t hash_of(const obs_dedupe *d, obs_str scope, obs_str id) {
+  uint64_t seed = scope.p != NULL ? XXH3_64bits_withSeed(scope.p, scope.len, d->seed) : d->seed;
+  return XXH3_128bits_withSeed(id.p, id.len, seed);
+}
+
+void obs_dedupe_expect(const obs_dedupe *d, uint32_t before, obs_str scope, obs_str id) {
+  uint64_t oldest = d->tail + before + 1 - d->window; /* is forgotten for it */
+  __builtin_prefetch(&d->table[tag_of(hash_of(d, scope, id)) & d->table_mask], 1);
+  if (d->tail + before + 1 <= d->window || oldest > d->tail) return;
+  __builtin_prefetch(&d->table[tag_of(d->fifo[(oldest - 1) & d->fifo_mask]) & d->table_mask], 1);
 }
 
 bool obs_dedupe_add(obs_dedupe *d, obs_str scope, obs_str id) {
   assert(obs_dedupe_pending(d) < d->pending_max);
-  uint64_t seed = scope.p != NULL ? XXH3_64bits_withSeed(scope.p, scope.len, d->seed) : d->seed;
-  bool seen_without = d->head < d->unscoped && d->table[find(d, XXH3_128bits_withSeed(id.p, id.len, d->seed))] != 0;
-  return !seen_without && add_hash(d, XXH3_128bits_withSeed(id.p, id.len, seed));
+  bool seen_without =
+      d->head < d->unscoped && d->table[find(d, XXH3_128bits_withSeed(id.p, id.len, d->seed))].place != 0;
+  return !seen_without && add_hash(d, hash_of(d, scope, id));
 }
 
 uint32_t obs_dedupe_pending(const obs_dedupe *d) {
@@ -92,11 +115,11 @@ uint32_t obs_dedupe_pending(const obs_dedupe *d) {
 
 void obs_dedupe_commit(obs_dedupe *d) {
   d->committed = d->tail;
-  while (d->committed - d->head > d->window) erase(d, find(d, d->fifo[d->head++ & d->fifo_mask]));
+  while (d->committed - d->head > d->window) forget(d, (uint32_t)d->head++ & d->fifo_mask);
 }
 
 void obs_dedupe_rollback(obs_dedupe *d) {
-  while (d->tail > d->committed) erase(d, find(d, d->fifo[--d->tail & d->fifo_mask]));
+  while (d->tail > d->committed) forget(d, (uint32_t)--d->tail & d->fifo_mask);
 }
 
 typedef struct {

@@ -1,7 +1,7 @@
 /* The window of the last N op_ids, to record a repeated op once.
  *
  * An id is its scope's own: of ops, their source's. It is kept as a 128-bit hash (XXH3, seeded at open, so nobody can
- * prepare a collision): about 48 bytes an id. Ids that version 1 saved have no scope; until they have left the window
+ * prepare a collision): about 64 bytes an id. Ids that version 1 saved have no scope; until they have left the window
  * an id is looked for among them too. Changes are tentative until commit: a group that could not be written is rolled
  * back, and its ids were never seen. Commit thread only. */
 #ifndef OBS_STATE_DEDUPE_H
@@ -16,6 +16,9 @@ typedef struct obs_dedupe obs_dedupe;
 /* `window`: ids remembered, at least 1. At most `pending` ids are added between two commits. */
 observer_err obs_dedupe_open(uint32_t window, uint32_t pending, obs_dedupe **out);
 void obs_dedupe_close(obs_dedupe *d);
+/* Fetches into the cache what adding the id will look at, when `before` other ids are added first: of a large window
+ * every look is a miss, and several that are under way at once take little longer than one. */
+void obs_dedupe_expect(const obs_dedupe *d, uint32_t before, obs_str scope, obs_str id);
 /* True when the id is new (it is added); false when it was seen. `scope` p NULL: none. */
 bool obs_dedupe_add(obs_dedupe *d, obs_str scope, obs_str id);
 /* Ids added since the last commit; at `pending` the group must end. */
