@@ -22,7 +22,7 @@ kubectl_packages() { # another's kubectl is taken as it is, for the same reason
 group_packages() {
   case $1 in
     build) echo gcc libc6-dev cmake ninja-build pkgconf libnng-dev "$(msgpack_package)" libxxhash-dev libinih-dev \
-      libcjson-dev libcurl4-openssl-dev libncurses-dev zlib1g-dev libssl-dev libpcre2-dev libnats-dev ;;
+      libcjson-dev libcurl4-openssl-dev libncurses-dev zlib1g-dev libssl-dev libpcre2-dev liblz4-dev libnats-dev ;;
     fleet) echo nats-server ;;
     test) echo ccache libcmocka-dev nng-utils nanomsg-utils python3 python3-msgpack g++ curl openssl groff-base tmux zsh fish haproxy nginx-light nats-server prometheus prometheus-alertmanager \
       systemd ca-certificates python3-yaml python3-jsonschema "$(kubectl_packages)" "$(node_packages)" ;;

@@ -4,12 +4,17 @@
 #include "base/msgpack_cursor.h"
 
 #include <inttypes.h>
+#include <lz4.h>
 #include <msgpack.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <xxhash.h>
 
-enum { VERSION = 1 };
+enum {
+  VERSION = 2, /* 1 had no packed rows */
+  VERSION_FIRST = 1,
+  ROOM_BYTES = 4 * OBS_FLEET_BATCH_BYTES /* that are kept for the next one */
+};
 
 /* ---- partitions ---- */
 
@@ -161,13 +166,12 @@ static void pack_name(msgpack_packer *pk, const char *name) {
   msgpack_pack_str_body(pk, name, n);
 }
 
-observer_err obs_fleet_batch_seal(const obs_fleet_batch *b, obs_buf *out) {
+static void seal_head(const obs_fleet_batch *b, bool packed, obs_buf *out) {
   char edge[OBS_HEX_LEN + 1];
   msgpack_packer pk;
-  obs_buf_reset(out, 4 * (size_t)OBS_FLEET_BATCH_BYTES);
   obs_hex_format(b->edge, edge);
   msgpack_packer_init(&pk, out, pack_bytes);
-  msgpack_pack_map(&pk, 7);
+  msgpack_pack_map(&pk, packed ? 8 : 7);
   pack_name(&pk, "v");
   msgpack_pack_uint64(&pk, VERSION);
   pack_name(&pk, "edge");
@@ -190,7 +194,27 @@ observer_err obs_fleet_batch_seal(const obs_fleet_batch *b, obs_buf *out) {
   }
   pack_name(&pk, "sum");
   msgpack_pack_uint64(&pk, sum_of(obs_buf_view(&b->rows).p, b->rows.len));
-  obs_buf_append(out, obs_buf_view(&b->rows).p, b->rows.len);
+  if (!packed) return;
+  pack_name(&pk, "lz4");
+  msgpack_pack_uint64(&pk, b->rows.len);
+}
+
+/* Behind what `out` has. False: they would not get shorter, or there is no memory; then nothing was added. */
+static bool pack_rows(const obs_buf *rows, obs_buf *out) {
+  if (rows->len < 2 || rows->len > OBS_FLEET_BATCH_UNPACKED_MAX || !obs_buf_reserve(out, rows->len - 1)) return false;
+  int n = LZ4_compress_default(rows->p, out->p + out->len, (int)rows->len, (int)rows->len - 1);
+  out->len += n > 0 ? (size_t)n : 0;
+  return n > 0;
+}
+
+observer_err obs_fleet_batch_seal(const obs_fleet_batch *b, obs_buf *out) {
+  obs_buf_reset(out, ROOM_BYTES);
+  seal_head(b, true, out);
+  if (!pack_rows(&b->rows, out)) {
+    obs_buf_reset(out, ROOM_BYTES);
+    seal_head(b, false, out);
+    obs_buf_append(out, obs_buf_view(&b->rows).p, b->rows.len);
+  }
   return out->oom ? OBSERVER_E_NOMEM : OBSERVER_E_OK;
 }
 
@@ -209,14 +233,24 @@ void obs_fleet_batch_subject(uint64_t edge, uint32_t p, char out[OBS_FLEET_SUBJE
 /* ---- reading one ---- */
 
 /* What of the head has been met. */
-enum { HAS_V = 1, HAS_EDGE = 2, HAS_P = 4, HAS_PREV = 8, HAS_SEQS = 16, HAS_TIMES = 32, HAS_SUM = 64, HAS_ALL = 127 };
+enum {
+  HAS_V = 1,
+  HAS_EDGE = 2,
+  HAS_P = 4,
+  HAS_PREV = 8,
+  HAS_SEQS = 16,
+  HAS_TIMES = 32,
+  HAS_SUM = 64,
+  HAS_ALL = 127, /* that each has */
+  HAS_LZ4 = 128
+};
 
 typedef struct {
   obs_cursor c;
   obs_fleet_batch_view *v;
   unsigned has;
   uint64_t timed; /* rows that `times` is for */
-  uint32_t sum;
+  uint32_t sum, unpacked;
   char *reason;
 } head_reader;
 
@@ -314,8 +348,8 @@ static bool take_member(head_reader *r, obs_str name) {
   static const struct {
     const char *name;
     unsigned bit;
-  } members[] = {{"v", HAS_V},       {"edge", HAS_EDGE},   {"p", HAS_P},    {"prev", HAS_PREV},
-                 {"seqs", HAS_SEQS}, {"times", HAS_TIMES}, {"sum", HAS_SUM}};
+  } members[] = {{"v", HAS_V},       {"edge", HAS_EDGE},   {"p", HAS_P},     {"prev", HAS_PREV},
+                 {"seqs", HAS_SEQS}, {"times", HAS_TIMES}, {"sum", HAS_SUM}, {"lz4", HAS_LZ4}};
   uint64_t n = 0;
   unsigned bit = 0;
   for (size_t i = 0; i < sizeof members / sizeof *members; i++)
@@ -325,7 +359,7 @@ static bool take_member(head_reader *r, obs_str name) {
   switch (bit) {
   case HAS_V:
     if (!take_u64(r, "v", INT64_MAX, &n)) return false;
-    return n == VERSION || refuse(r, "version %" PRIu64 " is not known", n);
+    return (n >= VERSION_FIRST && n <= VERSION) || refuse(r, "version %" PRIu64 " is not known", n);
   case HAS_EDGE:
     return take_edge(r);
   case HAS_P:
@@ -342,6 +376,10 @@ static bool take_member(head_reader *r, obs_str name) {
     if (!take_u64(r, "sum", UINT32_MAX, &n)) return false;
     r->sum = (uint32_t)n;
     return true;
+  case HAS_LZ4:
+    if (!take_u64(r, "lz4", OBS_FLEET_BATCH_UNPACKED_MAX, &n)) return false;
+    r->unpacked = (uint32_t)n;
+    return true;
   default:
     return obs_msgpack_cursor_skip(&r->c) || broken(r);
   }
@@ -357,7 +395,7 @@ static bool take_head(head_reader *r) {
     if (name.kind != OBS_VALUE_TEXT) return refuse(r, "a member's name is no text");
     if (!take_member(r, name.s)) return false;
   }
-  if (r->has != HAS_ALL) return refuse(r, "the head lacks a member");
+  if ((r->has & HAS_ALL) != HAS_ALL) return refuse(r, "the head lacks a member");
   return true;
 }
 
@@ -370,22 +408,45 @@ static uint64_t count_lines(const uint8_t *p, const uint8_t *end) {
   return n;
 }
 
-bool obs_fleet_batch_read(const void *data, size_t len, obs_fleet_batch_view *out, char reason[OBS_FLEET_REASON_MAX]) {
+static bool unpack_rows(const head_reader *r, char *room) {
+  size_t left = obs_cursor_left(&r->c);
+  int n = left <= INT_MAX ? LZ4_decompress_safe((const char *)r->c.p, room, (int)left, (int)r->unpacked) : -1;
+  return n == (int)r->unpacked || refuse(r, "lz4: the rows cannot be unpacked to %" PRIu32 " bytes", r->unpacked);
+}
+
+static bool check_rows(const head_reader *r) {
+  const obs_fleet_batch_view *v = r->v;
+  if (v->line == v->end || v->end[-1] != '\n') return refuse(r, "the last row has no newline");
+  if (sum_of(v->line, (size_t)(v->end - v->line)) != r->sum)
+    return refuse(r, "sum: the rows are not those that were sent");
+  uint64_t lines = count_lines(v->line, v->end);
+  return lines == v->rows || refuse(r, "%" PRIu64 " rows instead of %" PRIu32, lines, v->rows);
+}
+
+observer_err obs_fleet_batch_read(const void *data, size_t len, obs_buf *room, obs_fleet_batch_view *out,
+                                  char reason[OBS_FLEET_REASON_MAX]) {
   head_reader r = {.c = obs_cursor_of(data, len), .v = out, .reason = reason};
   *out = (obs_fleet_batch_view){0};
   reason[0] = '\0';
-  if (!take_head(&r)) return false;
-  if (out->prev >= out->first) return refuse(&r, "prev: not below the first seq");
-  if (r.timed != out->rows) return refuse(&r, "times: for %" PRIu64 " rows of %" PRIu32, r.timed, out->rows);
+  bool ok = take_head(&r) && (out->prev < out->first || refuse(&r, "prev: not below the first seq")) &&
+            (r.timed == out->rows || refuse(&r, "times: for %" PRIu64 " rows of %" PRIu32, r.timed, out->rows));
+  if (!ok) return OBSERVER_E_CORRUPT;
   out->line = r.c.p;
-  out->end = r.c.end;
-  size_t bytes = obs_cursor_left(&r.c);
-  if (bytes == 0 || out->end[-1] != '\n') return refuse(&r, "the last row has no newline");
-  if (sum_of(out->line, bytes) != r.sum) return refuse(&r, "sum: the rows are not those that were sent");
-  uint64_t lines = count_lines(out->line, out->end);
-  if (lines != out->rows) return refuse(&r, "%" PRIu64 " rows instead of %" PRIu32, lines, out->rows);
+  out->end = out->head_end = r.c.end;
+  if ((r.has & HAS_LZ4) != 0) {
+    obs_buf_reset(room, ROOM_BYTES);
+    if (!obs_buf_reserve(room, r.unpacked + 1)) {
+      (void)refuse(&r, "no memory");
+      return OBSERVER_E_NOMEM;
+    }
+    if (!unpack_rows(&r, room->p)) return OBSERVER_E_CORRUPT;
+    room->len = r.unpacked;
+    out->line = (const uint8_t *)room->p;
+    out->end = out->line + room->len;
+  }
+  if (!check_rows(&r)) return OBSERVER_E_CORRUPT;
   out->left = out->rows;
-  return true;
+  return OBSERVER_E_OK;
 }
 
 /* The head was checked: none of these fails. */
@@ -401,12 +462,12 @@ static int64_t next_number(const uint8_t **at, const uint8_t *end) {
 bool obs_fleet_batch_next(obs_fleet_batch_view *v, obs_fleet_row *out) {
   if (v->left == 0) return false;
   if (v->run == 0) {
-    (void)next_number(&v->times, v->end); /* the entry's own head */
-    v->run = (uint32_t)next_number(&v->times, v->end);
-    v->received_ms = next_number(&v->times, v->end);
-    v->skew_ms = next_number(&v->times, v->end);
+    (void)next_number(&v->times, v->head_end); /* the entry's own head */
+    v->run = (uint32_t)next_number(&v->times, v->head_end);
+    v->received_ms = next_number(&v->times, v->head_end);
+    v->skew_ms = next_number(&v->times, v->head_end);
   }
-  v->seq += (uint64_t)next_number(&v->seqs, v->end);
+  v->seq += (uint64_t)next_number(&v->seqs, v->head_end);
   const uint8_t *newline = memchr(v->line, '\n', (size_t)(v->end - v->line));
   *out = (obs_fleet_row){.seq = v->seq,
                          .line = (const char *)v->line,

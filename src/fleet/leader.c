@@ -22,7 +22,8 @@
 
 enum {
   FETCH_MS = 200,
-  SAMPLE_MS = 20, /* of one of several pulls */
+  FETCH_BYTES = OBS_LEADER_UNSAVED_BYTES / 16, /* of messages, whose rows are packed */
+  SAMPLE_MS = 20,                              /* of one of several pulls */
   FETCH_MESSAGES = 256,
   NAP_MS = 200,
   SAVE_MS = 1000,
@@ -79,7 +80,9 @@ struct obs_leader_reader {
   obs_nats_pull **pulls; /* of each of the chosen ones */
   uint64_t *waiting;     /* messages of each that wait; [0] of all */
   place last;            /* the message that was read last */
-  uint64_t unsaved, saved_ms;
+  uint64_t unsaved;      /* bytes of rows */
+  uint64_t saved_ms;
+  obs_buf room; /* of a message's rows */
   uint64_t checked_ms, checked_epoch;
   uint64_t asked_edge, asked_ms;
 
@@ -489,8 +492,10 @@ static bool take_batch(obs_leader_reader *r, obs_fleet_batch_view *v) {
 static bool on_message(obs_leader_reader *r, const obs_nats_message *message) {
   obs_fleet_batch_view v;
   char reason[OBS_FLEET_REASON_MAX];
-  bool read = obs_fleet_batch_read(message->data, message->len, &v, reason) && v.p < r->opts.partitions &&
-              v.rows <= OBS_FLEET_BATCH_ROWS;
+  observer_err err = obs_fleet_batch_read(message->data, message->len, &r->room, &v, reason);
+  if (err == OBSERVER_E_NOMEM) return false;
+  bool read = err == OBSERVER_E_OK && v.p < r->opts.partitions && v.rows <= OBS_FLEET_BATCH_ROWS;
+  size_t bytes = read ? (size_t)(v.end - v.line) : message->len;
   bool known = read && message->stream_seq <= seq_of(r, v.p);
   if (read && !known && v.p < r->chosen && !take_batch(r, &v)) return false;
   if (reads_all(r))
@@ -499,7 +504,7 @@ static bool on_message(obs_leader_reader *r, const obs_nats_message *message) {
     r->seqs[v.p] = message->stream_seq;
   if (message->stream_seq > r->last.seq)
     r->last = (place){message->stream_seq, obs_checkpoint_tail(message->data, message->len)};
-  r->unsaved += message->len;
+  r->unsaved += bytes;
   return r->unsaved < OBS_LEADER_UNSAVED_BYTES;
 }
 
@@ -542,9 +547,9 @@ static bool fetch(obs_leader_reader *r) {
   if (reads_all(r)) {
     uint64_t start = UINT64_MAX;
     for (uint32_t p = 0; p < r->opts.partitions; p++) start = seq_of(r, p) < start ? seq_of(r, p) : start;
-    return pull(r, &r->all, 0, start + 1, OBS_LEADER_UNSAVED_BYTES / 2, FETCH_MS);
+    return pull(r, &r->all, 0, start + 1, FETCH_BYTES, FETCH_MS);
   }
-  uint32_t each = OBS_LEADER_UNSAVED_BYTES / 2 / r->chosen;
+  uint32_t each = FETCH_BYTES / r->chosen;
   for (uint32_t p = 0; p < r->chosen && r->unsaved < OBS_LEADER_UNSAVED_BYTES; p++)
     ok &= pull(r, &r->pulls[p], p, seq_of(r, p) + 1, each > OBS_FLEET_BATCH_BYTES ? each : OBS_FLEET_BATCH_BYTES,
                SAMPLE_MS);
@@ -597,19 +602,21 @@ bool obs_leader_reader_samples(const obs_leader_reader *r) {
 
 bool obs_leader_reader_fetch(obs_leader_reader *r, uint64_t fleet_seq) {
   obs_fleet_seq_parts at = obs_fleet_seq_split(fleet_seq);
-  obs_buf message = {0};
+  obs_buf message = {0}, room = {0};
   obs_fleet_batch_view v;
   char reason[OBS_FLEET_REASON_MAX];
   bool ok = true;
   if (at.partition < r->chosen) return true;
   bool read = obs_nats_stream_get(r->opts.nats, OBS_FLEET_STREAM, at.stream_seq, &message, NULL) == OBSERVER_E_OK &&
-              obs_fleet_batch_read(obs_buf_view(&message).p, message.len, &v, reason) && v.p == at.partition &&
-              at.row < v.rows;
+              obs_fleet_batch_read(obs_buf_view(&message).p, message.len, &room, &v, reason) == OBSERVER_E_OK &&
+              v.p == at.partition && at.row < v.rows;
+  size_t bytes = read ? (size_t)(v.end - v.line) : 0;
   if (read) ok = submit_rows(r, &v, 0, at.row);
   if (read && ok) {
-    r->unsaved += message.len;
+    r->unsaved += bytes;
     atomic_fetch_add(&r->fetched, 1);
   }
+  obs_buf_fini(&room);
   obs_buf_fini(&message);
   return ok;
 }
@@ -667,6 +674,7 @@ void obs_leader_reader_close(obs_leader_reader *r) {
   if (r->dir_fd >= 0) (void)close(r->dir_fd);
   OBS_VEC_FINI(&r->marks);
   obs_map_fini(&r->index);
+  obs_buf_fini(&r->room);
   free(r->slots);
   free(r->seqs);
   free(r->pulls);

@@ -23,7 +23,7 @@
 #include "fleet/worker.h"
 #include "op/batch.h"
 
-enum { OBS_LEADER_BATCHES = 64, OBS_LEADER_UNSAVED_BYTES = 2 << 20, OBS_LEADER_MARKS = 1 << 20 };
+enum { OBS_LEADER_BATCHES = 64, OBS_LEADER_UNSAVED_BYTES = 4 << 20, OBS_LEADER_MARKS = 1 << 20 };
 
 typedef struct obs_leader_reader obs_leader_reader;
 

@@ -41,6 +41,7 @@ struct obs_partition {
   obs_map index; /* of marks, by edge */
   obs_partition_counts counts;
   obs_batch rows; /* that are folded together */
+  obs_buf room;   /* of a message's rows */
 };
 
 static void lock(obs_partition *p) {
@@ -114,6 +115,7 @@ void obs_partition_close(obs_partition *p) {
   obs_dedupe_close(p->dedupe);
   obs_map_fini(&p->index);
   obs_batch_fini(&p->rows);
+  obs_buf_fini(&p->room);
   (void)pthread_mutex_destroy(&p->lock);
   free(p);
 }
@@ -239,8 +241,9 @@ static bool is_ours(const obs_partition *p, const obs_fleet_batch_view *v, uint6
 static obs_partition_outcome take(obs_partition *p, uint64_t stream_seq, const void *data, size_t len, int64_t now_ms,
                                   obs_partition_result *out) {
   obs_fleet_batch_view v;
-  if (!obs_fleet_batch_read(data, len, &v, out->reason) || !is_ours(p, &v, stream_seq, out->reason))
-    return OBS_PARTITION_POISON;
+  observer_err err = obs_fleet_batch_read(data, len, &p->room, &v, out->reason);
+  if (err == OBSERVER_E_NOMEM) return OBS_PARTITION_REFUSED;
+  if (err != OBSERVER_E_OK || !is_ours(p, &v, stream_seq, out->reason)) return OBS_PARTITION_POISON;
   mark *m = find_mark(p, v.edge);
   uint64_t taken = m != NULL ? m->seq : 0;
   if (v.prev > taken) {

@@ -126,13 +126,17 @@ void obs_positions_go_on(obs_positions *x, const obs_position found[OBS_FLEET_PA
 
 /* ---- what the stream has ---- */
 
-/* Whether a message is a batch of this edge and partition; then `last` is its last row. */
-static bool is_own(const obs_positions *x, uint32_t p, const obs_buf *message, uint64_t *last) {
+/* The last row of a message that is a batch of this edge and partition. NOTFOUND: it is none. */
+static observer_err read_own(const obs_positions *x, uint32_t p, const obs_buf *message, uint64_t *last) {
   char reason[OBS_FLEET_REASON_MAX];
   obs_fleet_batch_view v;
-  if (!obs_fleet_batch_read(message->p, message->len, &v, reason) || v.edge != x->edge || v.p != p) return false;
+  obs_buf room = {0};
+  observer_err err = obs_fleet_batch_read(message->p, message->len, &room, &v, reason);
+  obs_buf_fini(&room);
+  if (err == OBSERVER_E_NOMEM) return err;
+  if (err != OBSERVER_E_OK || v.edge != x->edge || v.p != p) return OBSERVER_E_NOTFOUND;
   *last = v.last;
-  return true;
+  return OBSERVER_E_OK;
 }
 
 /* The last batch of this edge in the stream. NOTFOUND: there is none. */
@@ -141,10 +145,11 @@ static observer_err look_up(const obs_positions *x, obs_nats *nats, uint32_t p, 
   obs_buf message = {0};
   obs_fleet_batch_subject(x->edge, p, subject);
   observer_err err = obs_nats_stream_last(nats, OBS_FLEET_STREAM, subject, &out->stream_seq, &message, why);
-  if (err == OBSERVER_E_OK && !is_own(x, p, &message, &out->seq)) {
-    obs_log_error("fleet", "the last message of %s is no batch of this edge: its partition is published again",
-                  subject);
-    err = OBSERVER_E_NOTFOUND;
+  if (err == OBSERVER_E_OK) {
+    err = read_own(x, p, &message, &out->seq);
+    if (err == OBSERVER_E_NOTFOUND)
+      obs_log_error("fleet", "the last message of %s is no batch of this edge: its partition is published again",
+                    subject);
   }
   obs_buf_fini(&message);
   return err;
@@ -155,7 +160,7 @@ static observer_err look_at(const obs_positions *x, obs_nats *nats, uint32_t p, 
                             char *why) {
   obs_buf message = {0};
   observer_err err = obs_nats_stream_get(nats, OBS_FLEET_STREAM, stream_seq, &message, why);
-  if (err == OBSERVER_E_OK && !is_own(x, p, &message, last)) err = OBSERVER_E_NOTFOUND;
+  if (err == OBSERVER_E_OK) err = read_own(x, p, &message, last);
   obs_buf_fini(&message);
   return err;
 }

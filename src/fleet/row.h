@@ -8,7 +8,7 @@
 #include "fleet/batch.h"
 #include "nats/jetstream.h"
 
-/* `data` gets the message, which the row's line is a view of; *edge who recorded it. */
+/* `data`, which is empty, gets the row's line; *edge who recorded it. */
 observer_err obs_fleet_row_get(obs_nats *nats, uint64_t seq, obs_buf *data, obs_fleet_row *row, uint64_t *edge);
 
 #endif

@@ -1,5 +1,6 @@
-"""Measures a fleet beside the bare library, in one run: what nats.c takes to publish and to read messages, and what an edge takes
-to put the same bytes into the stream from its journal, and workers to fold them.
+"""Measures a fleet beside the bare library, in one run: what nats.c takes to publish the journal's rows in messages of 64 KiB, and
+to read them, and what an edge takes to put the same rows into the stream from its journal, and workers to fold them. An edge
+packs its messages; what nats.c takes for those is shown, too.
 
 Called by scripts/bench.sh with the build directory; alone: tests/bench/bench_fleet.py build [OPS]. Loopback, one nats-server of one
 replica with a new store for each round; every figure is the median of the rounds. CPU is that of the processes: what else runs on
@@ -27,6 +28,7 @@ from bench import cpu_seconds, get  # noqa: E402
 
 OPS = int(sys.argv[2]) if len(sys.argv) > 2 else 400_000
 ROUNDS = int(os.environ.get("OBSERVER_ROUNDS", "3"))
+MESSAGE = 64 << 10  # bytes of rows
 WINDOW = 64  # messages that are not acknowledged yet: an edge has one a partition
 POSTED = 5000  # ops a request
 DEADLINE_S = 600
@@ -104,7 +106,7 @@ class Observerd:
 class Bench:
     def __init__(self, work):
         self.work, self.rounds = pathlib.Path(work), 0
-        self.messages = self.bytes = 0
+        self.files = {}  # messages for nats.c: path -> how many, and their bytes
 
     def folder(self):
         self.rounds += 1
@@ -198,7 +200,7 @@ class Bench:
                 self.settle(workers)
             edge = stack.enter_context(self.edge(servers))
             out = self.catch_up(servers, edge, workers)
-            if not self.messages:
+            if not self.files:
                 self.dump(servers)
             return out
 
@@ -228,19 +230,32 @@ class Bench:
             return line.split()
 
     def dump(self, servers):
-        words = self.run_tool(servers, "dump", "OBSERVER_OPS", self.work / "messages")
-        self.messages, self.bytes = int(words[1]), int(words[3])
+        words = self.run_tool(servers, "dump", "OBSERVER_OPS", self.work / "packed")
+        self.files["packed"] = int(words[1]), int(words[3])
+        self.files["rows"] = self.cut()
 
-    def raw(self, count):
-        """nats.c publishes the same messages, and `count` of its ordered consumers share them."""
+    def cut(self):
+        """The journal's rows in messages of 64 KiB, as bench_nats reads them."""
+        number = total = 0
+        with open(self.work / "edge" / "ops.jsonl", "rb") as rows, open(self.work / "rows", "wb") as out:
+            while lines := rows.readlines(MESSAGE - 512):  # it ends with the line that comes to so many bytes
+                message = b"".join(lines)
+                out.write(f"observer.ops.{number % PARTITIONS}.0123456789abcdef".encode().ljust(200, b"\0"))
+                out.write(len(message).to_bytes(4, sys.byteorder) + message)
+                number, total = number + 1, total + len(message)
+        return number, total
+
+    def raw(self, count, what="rows"):
+        """nats.c publishes these messages, and `count` of its ordered consumers share them."""
+        messages = self.files[what][0]
         with contextlib.ExitStack() as stack:
             servers = stack.enter_context(self.servers())
             self.run_tool(servers, "make", "RAW", "-")
             readers = []
             for k in range(count):
-                share = self.messages if count == 1 else len(range(k, self.messages, count))
+                share = messages if count == 1 else len(range(k, messages, count))
                 readers.append(self.tool(servers, "fetch", "RAW", "raw.>" if count == 1 else f"raw.{k}.>", share))
-            publisher = self.tool(servers, "publish", "RAW", self.work / "messages", WINDOW)
+            publisher = self.tool(servers, "publish", "RAW", self.work / what, WINDOW)
             for child in (publisher, *readers):
                 stack.enter_context(child)
                 child.stdout.readline()  # ready
@@ -309,14 +324,16 @@ def main():
         bench = Bench(work)
         recorded = bench.record()
         bench.whole(0)  # what the messages are; nothing of it is measured
-        size = bench.bytes / bench.messages
-        print(f"\n{OPS:,} ops of {bench.bytes / OPS:.0f} bytes each in {bench.messages} messages of {size / 1024:.0f} KiB; "
-              f"{ROUNDS} rounds; CPU in ns an op; ratios are to the bare library of the same kind")
+        (messages, size), (_, packed) = bench.files["rows"], bench.files["packed"]
+        print(f"\n{OPS:,} ops of {size / OPS:.0f} bytes each, in messages of {size / messages / 1024:.0f} KiB; packed {packed / OPS:.0f} "
+              f"bytes each; {ROUNDS} rounds; CPU in ns an op; ratios are to nats.c with the rows as they are")
         print(f"{'a fleet over JetStream':<34}{'ops/s':>12}{'ratio':>8}{'edge':>10}{'server':>10}{'workers':>10}{'all':>10}"
               f"{'CPU':>8}")
         kinds = (("nats.c publishes", lambda: bench.raw(0), None), ("an edge catches up", lambda: bench.whole(0), 0),
                  ("nats.c publishes, 1 reads", lambda: bench.raw(1), None), ("an edge, 1 worker", lambda: bench.whole(1), 2),
                  ("nats.c publishes, 4 read", lambda: bench.raw(4), None), ("an edge, 4 workers", lambda: bench.whole(4), 4),
+                 ("nats.c publishes them packed", lambda: bench.raw(0, "packed"), None),
+                 ("the same, 1 reads", lambda: bench.raw(1, "packed"), None),
                  ("a worker catches up", bench.worker_alone, None))
         rounds = [[] for _ in kinds]
         for _ in range(ROUNDS):

@@ -85,11 +85,11 @@ static void put_row(obs_json_writer *w, const obs_fleet_row *op, bool sums) {
 
 static bool print_batch(void *arg, const obs_nats_message *m) {
   reader *r = arg;
-  obs_buf row = {0};
+  obs_buf row = {0}, room = {0};
   obs_fleet_batch_view v;
   obs_fleet_row op;
   char reason[OBS_FLEET_REASON_MAX];
-  bool ok = obs_fleet_batch_read(m->data, m->len, &v, reason);
+  bool ok = obs_fleet_batch_read(m->data, m->len, &room, &v, reason) == OBSERVER_E_OK;
   obs_json_writer w = obs_json_write(&row);
   obs_json_object(&w, NULL);
   obs_json_u64(&w, "stream_seq", m->stream_seq);
@@ -105,6 +105,7 @@ static bool print_batch(void *arg, const obs_nats_message *m) {
   }
   obs_json_end(&w);
   print_row(&row);
+  obs_buf_fini(&room);
   obs_buf_fini(&row);
   r->last = m->stream_seq;
   return true;

@@ -217,10 +217,11 @@ static void take_once(fleet *f, const message *m) {
   obs_fleet_batch_view v;
   obs_fleet_row r;
   obs_batch b = {0};
+  obs_buf room = {0};
   char reason[OBS_FLEET_REASON_MAX];
   const char *why;
   assert_int_equal(obs_batch_init(&b), OBSERVER_E_OK);
-  assert_true(obs_fleet_batch_read(m->bytes.p, m->bytes.len, &v, reason));
+  assert_int_equal(obs_fleet_batch_read(m->bytes.p, m->bytes.len, &room, &v, reason), OBSERVER_E_OK);
   for (uint32_t i = 0; obs_fleet_batch_next(&v, &r); i++) {
     obs_batch_reset(&b);
     assert_true(obs_batch_decode_row(&b, r.line, r.len, &why));
@@ -233,6 +234,7 @@ static void take_once(fleet *f, const message *m) {
     obs_state_apply_row(f->state, op, r.line, r.len, seq, false, NOW);
     obs_clusters_apply_row(f->clusters, op, NULL, seq, NOW);
   }
+  obs_buf_fini(&room);
   obs_batch_fini(&b);
 }
 
