@@ -444,6 +444,25 @@ static bool wait_for_room(obs_edge *e) {
   return false;
 }
 
+/* Whether the server takes a message of this row, packed if need be. */
+static bool fits(const obs_edge *e, const obs_journal_row *row) {
+  if (e->max_payload == 0 || row->len + HEAD_BYTES <= e->max_payload) return true;
+  obs_fleet_batch alone = {0};
+  obs_buf message = {0};
+  obs_fleet_batch_begin(&alone, e->state.edge, 0, 0);
+  bool ok = obs_fleet_batch_add(&alone, row->line, row->len, row->seq, 0, 0) &&
+            obs_fleet_batch_seal(&alone, &message) == OBSERVER_E_OK && message.len + HEAD_BYTES <= e->max_payload;
+  obs_buf_fini(&message);
+  obs_fleet_batch_fini(&alone);
+  return ok;
+}
+
+/* Rows that cannot be packed must come to no more than the server takes, with their head. */
+static bool is_full(const obs_edge *e, const obs_fleet_batch *b, size_t len) {
+  bool large = e->max_payload > 0 && b->rows.len + len > e->max_payload / 2;
+  return obs_fleet_batch_is_full(b, len) || (large && obs_fleet_batch_rows(b) > 0);
+}
+
 static bool add_row(void *arg, const obs_journal_row *row) {
   obs_edge *e = arg;
   uint32_t partition;
@@ -458,9 +477,10 @@ static bool add_row(void *arg, const obs_journal_row *row) {
     e->read = row->seq;
     return true;
   }
-  if (e->max_payload > 0 && row->len + HEAD_BYTES > e->max_payload) {
+  if (!fits(e, row)) {
     obs_log_error("fleet",
-                  "row %" PRIu64 " is not forwarded: its %zu bytes are more than the server takes (max_payload)",
+                  "row %" PRIu64
+                  " is not forwarded: its %zu bytes, packed, are more than the server takes (max_payload)",
                   row->seq, row->len);
     pthread_mutex_lock(&e->mutex);
     e->counts.too_large++;
@@ -469,7 +489,7 @@ static bool add_row(void *arg, const obs_journal_row *row) {
     e->read = row->seq;
     return true;
   }
-  if (obs_fleet_batch_is_full(&p->ahead[place_of_last(p)], row->len)) {
+  if (is_full(e, &p->ahead[place_of_last(p)], row->len)) {
     if (p->rows == 0 && !begin_flight(e, p, now)) return wait_for_room(e);
     if (obs_fleet_batch_rows(&p->ahead[place_of_last(p)]) > 0) {
       if (p->nahead == AHEAD) return wait_for_room(e);

@@ -1,5 +1,6 @@
 """--ack stream: REP and HTTP are answered when the stream in NATS has the ops. Real nats-servers (nats.py)."""
 
+import base64
 import os
 import re
 import signal
@@ -230,10 +231,19 @@ class Away(AckTest):
         """It is recorded, and does not come into the stream: its answer says so at once, and others do not wait for it."""
         servers = self.servers(extra="max_payload: 16K\n")
         daemon = self.edge(servers)
-        answer = daemon.post("/v1/observer/event", op(1, input_summary="x" * 30000))
+        answer = daemon.post("/v1/observer/event", op(1, input_summary=base64.b64encode(os.urandom(20000)).decode()))
         self.assertEqual(answer.status, 503)
         self.assertEqual(answer.json["error"], "not forwarded to NATS: an op is larger than its messages may be (recorded here)")
         self.assertEqual(daemon.post("/v1/observer/event", op(2)).status, 200)
+
+    def test_large_ops_that_can_be_packed(self):
+        """Each is larger than a message may be, and comes into the stream; so do many whose batch would be."""
+        servers = self.servers(extra="max_payload: 16K\n")
+        daemon = self.edge(servers)
+        self.assertEqual(daemon.post("/v1/observer/event", op(0, input_summary="x" * 30000)).status, 200)
+        ops = [op(n, session_id="one", input_summary=base64.b64encode(os.urandom(600)).decode()) for n in range(1, 60)]
+        self.assertEqual(daemon.post("/v1/observer/event", ops).status, 200)
+        self.assertEqual(sorted(self.stored(servers)), sorted("a-%d" % n for n in range(60)))
 
 
 if __name__ == "__main__":
