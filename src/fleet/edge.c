@@ -39,7 +39,8 @@ typedef struct obs_edge_part {
   uint64_t since_ms[AHEAD];     /* monotonic; when its first row was added */
   uint32_t next_ahead, nahead;  /* the first of them; how many, at least 1 */
   uint64_t built;               /* seq of the last row in any batch */
-  uint32_t turn;                /* times that it was taken back: then ids of messages are new ones */
+  uint64_t again; /* asked for, one above a worker's last seq, and nothing of it is in the stream yet; 0: nothing */
+  uint32_t turn;  /* times that it was taken back: then ids of messages are new ones */
 
   /* The batch that is under way, or is to be sent again. */
   obs_buf sealed;
@@ -216,7 +217,11 @@ static void go_on_from(obs_edge *e, const obs_position found[], const uint64_t a
   for (uint32_t i = 0; i < OBS_FLEET_PARTITIONS; i++) {
     obs_edge_part *p = &e->parts[i];
     obs_position known = found[i];
-    if (again[i] > 0 && again[i] - 1 < known.seq) known.seq = again[i] - 1;
+    if (again[i] > 0 && (p->again == 0 || again[i] < p->again)) p->again = again[i];
+    if (p->again > 0 && p->again - 1 < known.seq)
+      known.seq = p->again - 1;
+    else
+      p->again = 0;
     if (known.seq < p->known.seq) {
       if (known.seq + 1 < from) from = known.seq + 1;
       missing++;
@@ -368,6 +373,7 @@ static void take_ack(obs_edge *e, obs_edge_part *p, uint64_t now) {
   p->state = IDLE;
   pthread_mutex_unlock(&e->mutex);
   p->rows = 0;
+  p->again = 0; /* the stream's last message tells from here on */
   e->changed = true;
   e->blocked = false;
 }

@@ -299,6 +299,20 @@ class Faults(ForwardTest):
         self.wait_forwarded(daemon)
         self.assertEqual(self.check(servers, daemon).repeated, 600)
 
+    def test_workers_ask_again_one_after_the_other(self):
+        """What one has asked for is published although another one asks before it was sent."""
+        servers = self.servers()
+        daemon = self.start(args=forward(servers))
+        self.record(daemon, 0, 1000, sessions=200)
+        self.wait_forwarded(daemon)
+        asked = self.check(servers, daemon).marks
+        self.assertGreater(len(asked), 50)
+        for edge, p in asked:
+            nats.tool("again", edge, p, 0, url=servers.urls[0])
+        wait_until(lambda: self.folded(servers).repeated >= 1000, 15, "what was asked for")
+        self.wait_forwarded(daemon)
+        self.assertEqual(self.check(servers, daemon).repeated, 1000)
+
     def test_journal_that_begins_anew_is_another_edge(self):
         servers = self.servers()
         daemon = self.start(args=forward(servers))
