@@ -15,9 +15,9 @@ enum {
   ENDPOINTS = 1000,
   SOURCES = 100,
   NEWEST = 2000,
-  DEDUPE = 32768,
   SKETCH_BYTES = 4 << 20,
-  TOGETHER = 16
+  TOGETHER = 16,            /* rows whose ids are looked up together */
+  DEDUPE = 32768 - TOGETHER /* what obs_dedupe_open rounds up to a power of two */
 };
 
 _Static_assert((int)OBS_FLEET_PARTITIONS_MAX <= 1 << OBS_FLEET_SEQ_PARTITION_BITS &&

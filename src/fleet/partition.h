@@ -36,7 +36,7 @@ typedef struct {
   uint32_t clusters, quiet;    /* clusters.h; 0: 500, and the default */
   uint32_t endpoints, sources; /* state.h; 0: 1000, 100 */
   uint32_t newest;             /* ops that /stats is about; 0: 2000 */
-  uint32_t dedupe;             /* op_ids; 0: 32768 */
+  uint32_t dedupe;             /* op_ids; 0: 32752 */
 } obs_partition_opts;
 
 /* INVALID: a number is beyond what the formats can hold. */

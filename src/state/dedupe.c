@@ -96,10 +96,11 @@ static XXH128_hash_t hash_of(const obs_dedupe *d, obs_str scope, obs_str id) {
 }
 
 void obs_dedupe_expect(const obs_dedupe *d, uint32_t before, obs_str scope, obs_str id) {
-  uint64_t oldest = d->tail + before + 1 - d->window; /* is forgotten for it */
+  uint64_t added = d->tail + before + 1;
   __builtin_prefetch(&d->table[tag_of(hash_of(d, scope, id)) & d->table_mask], 1);
-  if (d->tail + before + 1 <= d->window || oldest > d->tail) return;
-  __builtin_prefetch(&d->table[tag_of(d->fifo[(oldest - 1) & d->fifo_mask]) & d->table_mask], 1);
+  if (added <= d->window) return;
+  uint64_t forgotten = added - d->window - 1; /* for it */
+  if (forgotten < d->tail) __builtin_prefetch(&d->table[tag_of(d->fifo[forgotten & d->fifo_mask]) & d->table_mask], 1);
 }
 
 bool obs_dedupe_add(obs_dedupe *d, obs_str scope, obs_str id) {

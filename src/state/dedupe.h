@@ -1,7 +1,7 @@
 /* The window of the last N op_ids, to record a repeated op once.
  *
  * An id is its scope's own: of ops, their source's. It is kept as a 128-bit hash (XXH3, seeded at open, so nobody can
- * prepare a collision): about 64 bytes an id. Ids that version 1 saved have no scope; until they have left the window
+ * prepare a collision): 32 to 64 bytes an id. Ids that version 1 saved have no scope; until they have left the window
  * an id is looked for among them too. Changes are tentative until commit: a group that could not be written is rolled
  * back, and its ids were never seen. Commit thread only. */
 #ifndef OBS_STATE_DEDUPE_H
