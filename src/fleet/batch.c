@@ -230,6 +230,10 @@ void obs_fleet_batch_subject(uint64_t edge, uint32_t p, char out[OBS_FLEET_SUBJE
   (void)snprintf(out, OBS_FLEET_SUBJECT_MAX, "observer.ops.%" PRIu32 ".%s", p, id);
 }
 
+void obs_fleet_batch_filter(uint32_t p, char out[OBS_FLEET_SUBJECT_MAX]) {
+  (void)snprintf(out, OBS_FLEET_SUBJECT_MAX, "observer.ops.%" PRIu32 ".*", p);
+}
+
 /* ---- reading one ---- */
 
 /* What of the head has been met. */

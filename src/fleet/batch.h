@@ -48,6 +48,8 @@ bool obs_fleet_partition_of_row(const char *line, size_t len, uint32_t partition
 
 /* Where an edge's batches of a partition go. */
 void obs_fleet_batch_subject(uint64_t edge, uint32_t p, char out[OBS_FLEET_SUBJECT_MAX]);
+/* All subjects of a partition, whichever edge they are of. */
+void obs_fleet_batch_filter(uint32_t p, char out[OBS_FLEET_SUBJECT_MAX]);
 
 typedef struct {
   uint32_t rows;

@@ -2,8 +2,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/row.h"
 #include "base/thread.h"
+#include "fleet/again.h"
 #include "fleet/edge_state.h"
 #include "fleet/positions.h"
 #include "fleet/roster.h"
@@ -138,25 +138,21 @@ static void on_published(void *arg, observer_err err, const char *why, uint64_t 
   pthread_mutex_unlock(&e->mutex);
 }
 
-/* {"p": 7, "after": 1234}: a worker has this partition up to that seq, and what follows is missing. */
 static void on_again(void *arg, const char *subject, const char *reply, const void *data, size_t len) {
   obs_edge *e = arg;
-  uint64_t p, after;
+  uint32_t p;
+  uint64_t after, now = obs_clock_mono_ms();
   (void)subject;
   (void)reply;
-  cJSON *row = cJSON_ParseWithLength(data, len);
-  if (obs_row_u64(row, "p", &p) && obs_row_u64(row, "after", &after) && p < OBS_FLEET_PARTITIONS) {
-    uint64_t now = obs_clock_mono_ms();
-    pthread_mutex_lock(&e->mutex);
-    if (e->again_at[p] == 0 || now - e->again_at[p] >= AGAIN_MS) {
-      e->again_at[p] = now;
-      e->again[p] = after + 1;
-      e->resync = true;
-      signal_event(e);
-    }
-    pthread_mutex_unlock(&e->mutex);
+  if (!obs_again_read(data, len, OBS_FLEET_PARTITIONS, &p, &after)) return;
+  pthread_mutex_lock(&e->mutex);
+  if (e->again_at[p] == 0 || now - e->again_at[p] >= AGAIN_MS) {
+    e->again_at[p] = now;
+    e->again[p] = after + 1;
+    e->resync = true;
+    signal_event(e);
   }
-  cJSON_Delete(row);
+  pthread_mutex_unlock(&e->mutex);
 }
 
 void obs_edge_recorded(obs_edge *e) {
@@ -450,20 +446,21 @@ static bool wait_for_room(obs_edge *e) {
   return false;
 }
 
-/* Whether the server takes a message of this row, packed if need be. */
-static bool fits(const obs_edge *e, const obs_journal_row *row) {
-  if (e->max_payload == 0 || row->len + HEAD_BYTES <= e->max_payload) return true;
+/* Whether the server takes a message of this row, packed if need be. FULL: it does not; NOMEM: that is not known. */
+static observer_err check_size(const obs_edge *e, const obs_journal_row *row) {
+  if (e->max_payload == 0 || row->len + HEAD_BYTES <= e->max_payload) return OBSERVER_E_OK;
   obs_fleet_batch alone = {0};
   obs_buf message = {0};
   obs_fleet_batch_begin(&alone, e->state.edge, 0, 0);
-  bool ok = obs_fleet_batch_add(&alone, row->line, row->len, row->seq, 0, 0) &&
-            obs_fleet_batch_seal(&alone, &message) == OBSERVER_E_OK && message.len + HEAD_BYTES <= e->max_payload;
+  bool added = obs_fleet_batch_add(&alone, row->line, row->len, row->seq, 0, 0);
+  observer_err err = added ? obs_fleet_batch_seal(&alone, &message) : OBSERVER_E_NOMEM;
+  if (err == OBSERVER_E_OK && message.len + HEAD_BYTES > e->max_payload) err = OBSERVER_E_FULL;
   obs_buf_fini(&message);
   obs_fleet_batch_fini(&alone);
-  return ok;
+  return err;
 }
 
-/* Rows that cannot be packed must come to no more than the server takes, with their head. */
+/* Of what the server takes, one half is for rows, which perhaps cannot be packed, the other for their head. */
 static bool is_full(const obs_edge *e, const obs_fleet_batch *b, size_t len) {
   bool large = e->max_payload > 0 && b->rows.len + len > e->max_payload / 2;
   return obs_fleet_batch_is_full(b, len) || (large && obs_fleet_batch_rows(b) > 0);
@@ -483,10 +480,12 @@ static bool add_row(void *arg, const obs_journal_row *row) {
     e->read = row->seq;
     return true;
   }
-  if (!fits(e, row)) {
+  observer_err err = check_size(e, row);
+  if (err == OBSERVER_E_NOMEM) return wait_for_room(e);
+  if (err != OBSERVER_E_OK) {
     obs_log_error("fleet",
                   "row %" PRIu64
-                  " is not forwarded: its %zu bytes, packed, are more than the server takes (max_payload)",
+                  " is not forwarded: its %zu bytes, even packed, are more than the server takes (max_payload)",
                   row->seq, row->len);
     pthread_mutex_lock(&e->mutex);
     e->counts.too_large++;
@@ -634,9 +633,8 @@ static observer_err connect_nats(obs_edge *e, char *why) {
   obs_nats_opts opts = e->opts.nats;
   opts.changed = on_changed;
   opts.arg = e;
-  char subject[64], edge[OBS_HEX_LEN + 1];
-  obs_hex_format(e->state.edge, edge);
-  (void)snprintf(subject, sizeof(subject), "observer.again.%s", edge);
+  char subject[OBS_AGAIN_SUBJECT_MAX];
+  obs_again_subject(e->state.edge, subject);
   observer_err err = obs_nats_open(&opts, &e->nats, why);
   if (err == OBSERVER_E_OK) err = obs_nats_listen(e->nats, subject, on_again, e, &e->listener, why);
   return err;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "fleet/again.h"
 #include "fleet/worker_internal.h"
 
 #include <errno.h>
@@ -23,8 +24,7 @@ enum {
   AGAIN_MS = 6000, /* an edge listens each 5 s */
   HOLE_MS = 300000,
   PAUSE_MS = 500,
-  DEAD_MS = 5000,
-  FILTER_MAX = 64
+  DEAD_MS = 5000
 };
 #define NS_PER_MS INT64_C(1000000)
 
@@ -95,16 +95,12 @@ static observer_err find_checkpoint(obs_fleet_part *x, uint64_t below, obs_check
   return find_checkpoint(x, best->stream_seq, mark, bytes);
 }
 
-static void name_filter(const obs_fleet_part *x, char out[FILTER_MAX]) {
-  (void)snprintf(out, FILTER_MAX, "observer.ops.%" PRIu32 ".*", x->p);
-}
-
 /* The partition's last message in the stream; 0: it has none. False: not known. */
 static bool find_last(const obs_fleet_part *x, uint64_t *last_seq) {
-  char filter[FILTER_MAX];
+  char filter[OBS_FLEET_SUBJECT_MAX];
   obs_buf message = {0};
   *last_seq = 0;
-  name_filter(x, filter);
+  obs_fleet_batch_filter(x->p, filter);
   observer_err err = obs_nats_stream_last(x->w->nats, OBS_FLEET_STREAM, filter, last_seq, &message, NULL);
   obs_buf_fini(&message);
   return err == OBSERVER_E_OK || err == OBSERVER_E_NOTFOUND;
@@ -201,14 +197,11 @@ static bool has_holes(const obs_fleet_part *x) {
 }
 
 static void ask_again(obs_fleet_part *x, obs_fleet_hole *h, uint64_t now_ms) {
-  char subject[64], text[96];
   if (h->asked_ms == 0)
     obs_log_warn("fleet", "partition %" PRIu32 ": rows of edge %016" PRIx64 " behind %" PRIu64 " are missing", x->p,
                  h->edge, h->after);
   h->asked_ms = now_ms;
-  (void)snprintf(subject, sizeof subject, "observer.again.%016" PRIx64, h->edge);
-  int n = snprintf(text, sizeof text, "{\"p\":%" PRIu32 ",\"after\":%" PRIu64 "}", x->p, h->after);
-  (void)obs_nats_send(x->w->nats, subject, NULL, text, (size_t)n);
+  obs_again_ask(x->w->nats, h->edge, x->p, h->after);
 }
 
 static void look_at_holes(obs_fleet_part *x) {
@@ -338,11 +331,11 @@ static void share(obs_fleet_part *x) {
 }
 
 static observer_err fetch_own(obs_fleet_part *x, char *why) {
-  char filter[FILTER_MAX];
+  char filter[OBS_FLEET_SUBJECT_MAX];
   observer_err err = OBSERVER_E_OK;
   if (x->pull == NULL) {
     x->heard_ms = obs_clock_mono_ms();
-    name_filter(x, filter);
+    obs_fleet_batch_filter(x->p, filter);
     err = obs_nats_pull_open(x->w->nats, OBS_FLEET_STREAM, filter, x->tail_seq + 1, &x->pull, why);
   }
   return err == OBSERVER_E_OK ? obs_nats_pull_fetch(x->pull, FETCH_MESSAGES, FETCH_BYTES, FETCH_MS, on_message, x, why)

@@ -7,6 +7,7 @@
 #include "base/pack.h"
 #include "base/thread.h"
 #include "base/vec.h"
+#include "fleet/again.h"
 #include "fleet/checkpoint.h"
 #include "fleet/worker_internal.h"
 #include "jsonl/file.h"
@@ -456,14 +457,11 @@ static bool submit_rows(obs_leader_reader *r, obs_fleet_batch_view *v, uint64_t 
 
 static void ask_again(obs_leader_reader *r, const obs_fleet_batch_view *v, uint64_t after) {
   uint64_t now_ms = obs_clock_mono_ms();
-  char subject[64], text[96];
   atomic_fetch_add(&r->holes, 1);
   if (v->edge == r->asked_edge && now_ms - r->asked_ms < AGAIN_MS) return;
   r->asked_edge = v->edge;
   r->asked_ms = now_ms;
-  (void)snprintf(subject, sizeof subject, "observer.again.%016" PRIx64, v->edge);
-  int n = snprintf(text, sizeof text, "{\"p\":%" PRIu32 ",\"after\":%" PRIu64 "}", v->p, after);
-  (void)obs_nats_send(r->opts.nats, subject, NULL, text, (size_t)n); /* the next batch asks again */
+  obs_again_ask(r->opts.nats, v->edge, v->p, after); /* if it is lost, the next batch asks again */
 }
 
 /* False: it is to be read again. */
@@ -525,13 +523,10 @@ static bool on_pulled(void *arg, const obs_nats_message *message) {
 
 /* False: another pull is needed, after a while. */
 static bool pull(obs_leader_reader *r, obs_nats_pull **from, uint32_t at, uint64_t start, uint32_t bytes, uint32_t ms) {
-  char filter[64], why[OBS_NATS_WHY_MAX] = "";
+  char filter[OBS_FLEET_SUBJECT_MAX] = OBS_FLEET_SUBJECTS, why[OBS_NATS_WHY_MAX] = "";
   reading x = {r, at, false};
   observer_err err = OBSERVER_E_OK;
-  if (reads_all(r))
-    (void)snprintf(filter, sizeof filter, "%s", OBS_FLEET_SUBJECTS);
-  else
-    (void)snprintf(filter, sizeof filter, "observer.ops.%" PRIu32 ".*", at);
+  if (!reads_all(r)) obs_fleet_batch_filter(at, filter);
   if (*from == NULL) err = obs_nats_pull_open(r->opts.nats, OBS_FLEET_STREAM, filter, start, from, why);
   if (err == OBSERVER_E_OK) err = obs_nats_pull_fetch(*from, FETCH_MESSAGES, bytes, ms, on_pulled, &x, why);
   if (err == OBSERVER_E_TIMEDOUT) r->waiting[at] = 0;

@@ -17,6 +17,7 @@
  *   nats_tool ... bench URL BYTES COUNT DEPTH               stores COUNT messages of BYTES with DEPTH under way */
 #include "base/clock.h"
 #include "base/json.h"
+#include "fleet/again.h"
 #include "fleet/ask.h"
 #include "fleet/batch.h"
 #include "nats/jetstream.h"
@@ -125,14 +126,13 @@ static void batches(obs_nats *n, uint64_t from, bool sums) {
   obs_nats_pull_close(pull);
 }
 
-static void again(obs_nats *n, const char *edge, const char *p, const char *after) {
-  char subject[64], body[96];
-  (void)snprintf(subject, sizeof(subject), "observer.again.%s", edge);
-  int len = snprintf(body, sizeof(body), "{\"p\":%s,\"after\":%s}", p, after);
-  observer_err err = obs_nats_send(n, subject, NULL, body, (size_t)len);
+static void again(obs_nats *n, const char *edge, uint32_t p, uint64_t after) {
   obs_nats_stream s; /* an answer of the server: it has what was sent before */
-  if (err == OBSERVER_E_OK) err = obs_nats_stream_look(n, "OBSERVER_OPS", &s, why);
-  if (err != OBSERVER_E_OK) die(subject, err);
+  uint64_t id;
+  if (!obs_hex_parse(obs_str_of(edge), &id)) die(edge, OBSERVER_E_INVALID);
+  obs_again_ask(n, id, p, after);
+  observer_err err = obs_nats_stream_look(n, "OBSERVER_OPS", &s, why);
+  if (err != OBSERVER_E_OK) die(edge, err);
 }
 
 static void put(obs_nats *n, const char *bucket, const char *key, const char *value) {
@@ -326,7 +326,7 @@ int main(int argc, char **argv) {
   else if (strcmp(command, "sums") == 0)
     batches(n, argc > 3 ? strtoull(argv[3], NULL, 10) : 1, true);
   else if (strcmp(command, "again") == 0 && argc == 6)
-    again(n, argv[3], argv[4], argv[5]);
+    again(n, argv[3], (uint32_t)strtoul(argv[4], NULL, 10), strtoull(argv[5], NULL, 10));
   else if (strcmp(command, "put") == 0 && argc == 6)
     put(n, argv[3], argv[4], argv[5]);
   else if (strcmp(command, "publish") == 0 && argc == 5)
