@@ -47,7 +47,15 @@ class Terminal:
         self.tmux("send-keys", *names)
 
     def resize(self, columns, rows):
+        """Returns when the programs inside can see it: tmux passes a new size on a moment later."""
         self.tmux("resize-window", "-x", str(columns), "-y", str(rows))
+        tty = self.tty()
+
+        def passed_on():
+            size = subprocess.run(["stty", "size", "-F", tty], capture_output=True, text=True, check=True).stdout
+            return size.split() == [str(rows), str(columns)]
+
+        wait_until(passed_on, 20, "the terminal has %d columns and %d rows" % (columns, rows))
 
     # -- what is seen
 
@@ -89,5 +97,7 @@ class Terminal:
         """What a program must leave as it found it: the settings of the terminal, the screen in use, the cursor."""
         self.wait_shell()
         flags = self.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag} #{keypad_flag} #{mouse_any_flag}")
-        tty = self.tmux("display-message", "-p", "#{pane_tty}").strip()
-        return flags, subprocess.run(["stty", "-a", "-F", tty], capture_output=True, text=True, check=True).stdout
+        return flags, subprocess.run(["stty", "-a", "-F", self.tty()], capture_output=True, text=True, check=True).stdout
+
+    def tty(self):
+        return self.tmux("display-message", "-p", "#{pane_tty}").strip()
