@@ -40,6 +40,7 @@ obs_pkg(obs_curl libcurl libcurl4-openssl-dev)
 obs_pkg(obs_ncurses ncursesw libncurses-dev)
 obs_pkg(obs_zlib zlib zlib1g-dev)
 obs_pkg(obs_crypto libcrypto libssl-dev)
+obs_pkg(obs_ssl libssl libssl-dev)
 obs_pkg(obs_pcre2 libpcre2-8 libpcre2-dev)
 obs_pkg(obs_lz4 liblz4 liblz4-dev)
 # NATS is what an installation of several machines needs; a build without libnats serves one machine.

@@ -1,15 +1,10 @@
 #include "base/dial_tls.h"
 
-#include "base/buf.h"
+#include "base/pem_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-enum { FILE_MAX = 4 * 1024 * 1024, PIECE = 16 * 1024 };
 
 bool obs_dial_tls_is(const char *url) {
   return strncmp(url, "tls+tcp", strlen("tls+tcp")) == 0 || strncmp(url, "wss", strlen("wss")) == 0;
@@ -23,45 +18,6 @@ void obs_dial_tls_host(const char *url, char *out, size_t size) {
   nng_url_free(parsed);
 }
 
-static void forget(obs_buf *secret) {
-  if (secret->p != NULL) explicit_bzero(secret->p, secret->cap);
-  obs_buf_fini(secret);
-}
-
-/* Room for `n` more bytes. Of a buffer that grows by itself the C library may keep the old bytes, of a private key
- * perhaps, in freed memory. */
-static bool make_room(obs_buf *b, size_t n) {
-  if (b->cap - b->len >= n) return true;
-  obs_buf larger = {0};
-  if (!obs_buf_reserve(&larger, 2 * b->len + n)) return false;
-  obs_buf_append(&larger, b->p, b->len);
-  forget(b);
-  *b = larger;
-  return true;
-}
-
-/* All of a file, with a NUL behind it. 0 or an errno. */
-static int read_file(const char *path, obs_buf *out) {
-  struct stat st;
-  int fd = open(path, O_RDONLY | O_CLOEXEC), error = 0;
-  if (fd < 0) return errno;
-  size_t size = fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size <= FILE_MAX ? (size_t)st.st_size : 0;
-  if (!make_room(out, size + PIECE + 1)) error = ENOMEM;
-  for (ssize_t n = 1; n > 0 && error == 0;) {
-    if (!make_room(out, PIECE + 1)) {
-      error = ENOMEM;
-    } else if ((n = read(fd, out->p + out->len, PIECE)) < 0) {
-      error = errno;
-    } else {
-      out->len += (size_t)n;
-      out->p[out->len] = '\0';
-      if (out->len > FILE_MAX) error = EFBIG;
-    }
-  }
-  (void)close(fd); /* only read from */
-  return error;
-}
-
 static observer_err fail(const char *names, const char *option, const char *path, const char *why, char *text,
                          size_t size) {
   snprintf(text, size, "%s%s %s: %s", names, option, path, why);
@@ -70,9 +26,9 @@ static observer_err fail(const char *names, const char *option, const char *path
 
 static observer_err trust(nng_tls_config *config, const obs_dial_tls *tls, const char *url, const char *names,
                           char *text, size_t size) {
-  const char *path = tls->ca != NULL ? tls->ca : OBS_DIAL_TLS_AUTHORITIES;
+  const char *path = tls->ca != NULL ? tls->ca : OBS_PEM_FILE_AUTHORITIES;
   obs_buf pem = {0};
-  int error = read_file(path, &pem);
+  int error = obs_pem_file_read(path, &pem);
   int rv = error == 0 ? nng_tls_config_ca_chain(config, pem.p, NULL) : 0;
   const char *why = error != 0 ? strerror(error) : rv != 0 ? "it is no PEM file of certificates" : NULL;
   observer_err err = why == NULL ? OBSERVER_E_OK : OBSERVER_E_INVALID;
@@ -91,7 +47,7 @@ static observer_err identify(nng_tls_config *config, const obs_dial_tls *tls, co
                              size_t size) {
   obs_buf cert = {0}, key = {0};
   observer_err err = OBSERVER_E_OK;
-  int error = read_file(tls->cert, &cert), key_error = error == 0 ? read_file(tls->key, &key) : 0;
+  int error = obs_pem_file_read(tls->cert, &cert), key_error = error == 0 ? obs_pem_file_read(tls->key, &key) : 0;
   int rv = error == 0 && key_error == 0 ? nng_tls_config_own_cert(config, cert.p, key.p, NULL) : 0;
   if (error == ENOMEM || key_error == ENOMEM || rv == NNG_ENOMEM) {
     err = OBSERVER_E_NOMEM;
@@ -105,7 +61,7 @@ static observer_err identify(nng_tls_config *config, const obs_dial_tls *tls, co
                   : fail(names, "cert", tls->cert, "it is no PEM file of a certificate", text, size);
   }
   obs_buf_fini(&cert);
-  forget(&key);
+  obs_pem_file_forget(&key);
   return err;
 }
 

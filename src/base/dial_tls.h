@@ -8,9 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Where Debian has the authorities that the system trusts. */
-#define OBS_DIAL_TLS_AUTHORITIES "/etc/ssl/certs/ca-certificates.crt"
-
 /* Paths of PEM files. */
 typedef struct {
   const char *ca;         /* authorities that the listener's certificate may be of; NULL: those of the system */

@@ -2,13 +2,17 @@
 #include "base/thread.h"
 #include "client/internal.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-/* GRACE_MS: how long observer_close waits beyond its deadline for NNG to close its connections. NNG 1.5.2 can hang
- * there; then the thread and its memory are leaked, so that the caller goes on. */
+/* GRACE_MS: how long observer_close waits beyond its deadline for the thread, which may be in a callback or at a slow
+ * disk; then the thread and its memory are leaked, so that the caller goes on. */
 enum { ERROR_TEXT = 512, GRACE_MS = 3000 };
 
 static _Thread_local char open_error[ERROR_TEXT];
@@ -21,7 +25,6 @@ const char *observer_open_error(void) {
 
 /* What cannot be kept in a client: a fork concerns the process. */
 static _Atomic unsigned generation = 1;
-static _Atomic unsigned claimed; /* the generation that uses NNG; 0: none yet */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool watching;
 
@@ -37,27 +40,24 @@ unsigned obs_client_generation(void) {
   return atomic_load_explicit(&generation, memory_order_relaxed);
 }
 
-/* Marks this process as one that uses NNG. FORKED: a parent process did, and NNG would abort this one. NOMEM. */
-static observer_err claim(void) {
-  unsigned none = 0, mine = obs_client_generation();
-  if (pthread_once(&once, watch) != 0 || !watching) return OBSERVER_E_NOMEM;
-  if (atomic_compare_exchange_strong(&claimed, &none, mine) || none == mine) return OBSERVER_E_OK;
-  return OBSERVER_E_FORKED;
-}
-
 /* ---- opening ---- */
 
 static observer_err init_locks(observer_client *c) {
-  if (pthread_mutex_init(&c->lock, NULL) != 0) return OBSERVER_E_NOMEM;
-  pthread_cond_t *const conds[] = {&c->work, &c->room, &c->settled};
-  for (size_t i = 0; i < 3; i++) {
-    observer_err err = obs_thread_cond_init(conds[i]);
-    if (err == OBSERVER_E_OK) continue;
-    while (i-- > 0) pthread_cond_destroy(conds[i]);
-    pthread_mutex_destroy(&c->lock);
-    return err;
+  observer_err err = OBSERVER_E_NOMEM;
+  c->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (c->wake < 0) {
+    snprintf(open_error, sizeof(open_error), "eventfd: %s", strerror(errno));
+    return OBSERVER_E_IO;
   }
-  return OBSERVER_E_OK;
+  if (pthread_mutex_init(&c->lock, NULL) == 0) {
+    if ((err = obs_thread_cond_init(&c->room)) == OBSERVER_E_OK) {
+      if ((err = obs_thread_cond_init(&c->settled)) == OBSERVER_E_OK) return OBSERVER_E_OK;
+      pthread_cond_destroy(&c->room);
+    }
+    pthread_mutex_destroy(&c->lock);
+  }
+  close(c->wake);
+  return err;
 }
 
 static void free_client(observer_client *c) {
@@ -68,10 +68,10 @@ static void free_client(observer_client *c) {
   obs_client_packet_free(c->open);
   obs_client_spool_close(c->spool);
   obs_client_options_fini(&c->o);
-  pthread_cond_destroy(&c->work);
   pthread_cond_destroy(&c->room);
   pthread_cond_destroy(&c->settled);
   pthread_mutex_destroy(&c->lock);
+  close(c->wake);
   free(c);
 }
 
@@ -82,9 +82,8 @@ observer_err observer_open(const observer_options *options, observer_client **ou
     return OBSERVER_E_INVALID;
   }
   open_error[0] = '\0';
-  observer_err err = claim();
-  observer_client *c = err == OBSERVER_E_OK ? calloc(1, sizeof(*c)) : NULL;
-  if (err == OBSERVER_E_OK) err = c != NULL ? init_locks(c) : OBSERVER_E_NOMEM;
+  observer_client *c = pthread_once(&once, watch) == 0 && watching ? calloc(1, sizeof(*c)) : NULL;
+  observer_err err = c != NULL ? init_locks(c) : OBSERVER_E_NOMEM;
   if (err != OBSERVER_E_OK) {
     free(c);
     goto fail;
@@ -133,6 +132,11 @@ static bool wait_settled(observer_client *c, bool (*reached)(const observer_clie
   }
 }
 
+static bool is_written(const observer_client *c, uint64_t serial) {
+  (void)serial;
+  return c->unwritten == 0;
+}
+
 observer_err observer_flush(observer_client *client, uint32_t deadline_ms) {
   observer_client *c = client;
   if (c == NULL) return OBSERVER_E_INVALID;
@@ -140,10 +144,10 @@ observer_err observer_flush(observer_client *client, uint32_t deadline_ms) {
   if (c->generation != obs_client_generation()) return OBSERVER_E_FORKED;
   pthread_mutex_lock(&c->lock);
   obs_client_seal(c);
-  bool settled = wait_settled(c, obs_client_is_settled, c->serial, until_ms);
+  bool settled =
+      wait_settled(c, obs_client_is_settled, c->serial, until_ms) && wait_settled(c, is_written, 0, until_ms);
   pthread_mutex_unlock(&c->lock);
-  if (settled && obs_client_link_drain(c, until_ms)) return OBSERVER_E_OK;
-  return OBSERVER_E_TIMEDOUT;
+  return settled ? OBSERVER_E_OK : OBSERVER_E_TIMEDOUT;
 }
 
 static bool no_publisher(const observer_client *c, uint64_t serial) {
@@ -160,7 +164,7 @@ observer_err observer_close(observer_client *client, uint32_t deadline_ms) {
   observer_client *c = client;
   if (c == NULL) return OBSERVER_E_OK;
   if (c->generation != obs_client_generation()) {
-    /* In a forked child: other threads may have been changing the rest at the fork, and NNG cannot be called. */
+    /* In a forked child: other threads may have been changing the rest at the fork. */
     obs_client_spool_close(c->spool);
     obs_client_options_fini(&c->o);
     free(c);
@@ -192,10 +196,7 @@ observer_err observer_close(observer_client *client, uint32_t deadline_ms) {
 
 static bool is_connected(const observer_client *c, uint64_t serial) {
   (void)serial;
-  for (size_t i = 0; i < c->nsockets; i++) {
-    if (c->sockets[i].npipes > 0) return true;
-  }
-  return false;
+  return obs_client_link_is_connected(c);
 }
 
 observer_err observer_connect(observer_client *client, uint32_t deadline_ms) {
@@ -217,10 +218,9 @@ observer_err observer_get_trouble(observer_client *client, char *text, size_t si
   pthread_mutex_lock(&c->lock);
   observer_err err = c->trouble;
   snprintf(why, sizeof(why), "%s", c->trouble_text);
-  bool connected = is_connected(c, 0);
+  bool alone = !obs_client_link_is_connected(c) && (err == OBSERVER_E_OK || err == OBSERVER_E_NET);
+  if (alone && obs_client_link_explain(c, why, sizeof(why))) err = OBSERVER_E_NET;
   pthread_mutex_unlock(&c->lock);
-  if (!connected && (err == OBSERVER_E_OK || err == OBSERVER_E_NET) && obs_client_link_explain(c, why, sizeof(why)))
-    err = OBSERVER_E_NET;
   obs_client_key_note(&c->o, note, sizeof(note));
   bool add = note[0] != '\0' && (err == OBSERVER_E_OK || err == OBSERVER_E_DENIED);
   if (size > 0) snprintf(text, size, "%s%s%s", why, add && why[0] != '\0' ? "; " : "", add ? note : "");

@@ -3,24 +3,25 @@
  * An op is encoded by the thread that publishes it, straight into the body of the open packet: a packet is one message
  * of the bus, from its first op to its acknowledgement. A packet is closed when it is full, or when its linger is over
  * and somebody could take it. The client's thread writes closed packets to the spool (if there is one), gives them to
- * channels, and settles them when they are answered or given up. A channel sends one message at a time: in PUSH mode a
- * socket that dials one URL, in PUB mode the one socket, in acknowledged mode one request of `in_flight`.
+ * channels, and settles them when they are answered or given up. A channel sends one message at a time: in PUSH mode
+ * there is one for each connection, in PUB mode one for all of them, in acknowledged mode one for each of `in_flight`
+ * requests.
  *
  *   publish ─► open ─► fresh (not in the spool yet) ─► window (in memory, in order) ─► a channel ─► settled
  *                                    └─► only in the spool, when the window is full ──┘
  *
- * There is one lock, `lock`. It is held for work in memory only, never during calls of NNG, file operations or
- * callbacks. Members marked `thread` are used by the client's thread alone.
+ * The client's thread does all that is done with connections, and waits for them and for publishers in one poll
+ * (link.c): a connection (connection.c) dials its URL, shakes hands, writes its queue and takes answers, and is dialled
+ * again when it has ended. With a key nothing else is sent before the daemon has taken the key (key.c).
  *
- * With a key each URL has a socket of its own, and a gate that lets one connection after the other through: the key is
- * the first message on it, and nothing else is sent before the daemon has taken the key (key.c). */
+ * There is one lock, `lock`. It is held for work in memory only, never during operations on sockets and files, or
+ * callbacks. Members marked `thread` are used by the client's thread alone. */
 #ifndef OBS_CLIENT_INTERNAL_H
 #define OBS_CLIENT_INTERNAL_H
 
-#include "base/dial_end.h"
+#include "client/connection.h"
 #include "client/spool.h"
 
-#include <nng/nng.h>
 #include <observer/observer.h>
 #include <pthread.h>
 
@@ -28,16 +29,15 @@ enum {
   OBS_CLIENT_URLS_MAX = 16,
   OBS_CLIENT_CHANNELS_MAX = 16,
   OBS_CLIENT_PREFIX_MAX = 300,
-  OBS_CLIENT_TROUBLE_MAX = 256,
   OBS_CLIENT_MESSAGE_MAX = 4 * 1024 * 1024
 };
 /* What failed for want of memory, or of a disk, rests so long. */
 enum { OBS_CLIENT_PAUSE_MS = 100 };
 
-typedef struct obs_client_packet {
-  struct obs_client_packet *prev, *next;
-  nng_msg *msg; /* its body has `cap` bytes while the packet is open; NULL while NNG has it (best effort) */
-  char *body;
+struct obs_client_packet {
+  obs_client_packet *prev, *next;
+  obs_client_body *shared; /* with connections that are writing it */
+  char *body;              /* its bytes, `cap` of them */
   size_t len, cap;
   size_t memory; /* as counted in the client's */
   uint32_t nops, tries;
@@ -55,7 +55,7 @@ typedef struct obs_client_packet {
   uint64_t at, size; /* its record in the spool; size 0: not there */
   uint32_t ntags;
   void *tags[];
-} obs_client_packet;
+};
 
 typedef struct {
   obs_client_packet *head, *tail;
@@ -67,47 +67,6 @@ typedef struct {
   uint32_t topic_size; /* with its NUL; 0: none */
   bool json;           /* JSON texts, a line each; else maps of a msgpack array */
 } obs_client_form;
-
-typedef struct obs_client_socket obs_client_socket;
-
-typedef enum { OBS_CHANNEL_FREE, OBS_CHANNEL_SENDS, OBS_CHANNEL_AWAITS, OBS_CHANNEL_PAUSES } obs_client_channel_state;
-
-typedef struct {
-  observer_client *client;
-  obs_client_socket *socket;
-  nng_ctx ctx; /* acknowledged mode */
-  bool ctx_open;
-  nng_aio *aio;
-  bool done;      /* the aio has completed; under `lock` */
-  uint64_t taken; /* messages that the transport took; under `lock` */
-  /* thread: */
-  obs_client_channel_state state;
-  obs_client_packet *packet;
-  uint64_t resume_ms;
-} obs_client_channel;
-
-/* Of a socket whose connections begin with the key. */
-typedef enum {
-  OBS_GATE_OPEN,    /* the next connection may begin */
-  OBS_GATE_ENTERED, /* one has begun, and the daemon has not taken the key yet */
-  OBS_GATE_PASSED,  /* it has: messages may be sent */
-  OBS_GATE_LEFT     /* the connection has gone; no other one may begin while a message of it is under way */
-} obs_client_gate;
-
-struct obs_client_socket {
-  observer_client *client;
-  nng_socket id;
-  bool open;
-  int writable;    /* PUSH: readable when nothing is being written */
-  uint32_t npipes; /* connections, under `lock` */
-  nng_pipe pipes[OBS_CLIENT_URLS_MAX];
-  bool keyed;
-  obs_client_gate gate; /* under `lock` */
-  uint32_t passing;     /* the connection that it let through; under `lock` */
-  /* thread, for the key: */
-  obs_client_channel key;
-  uint32_t refusals; /* in a row */
-};
 
 /* The options, with defaults filled in. */
 typedef struct {
@@ -138,7 +97,7 @@ struct observer_client {
   pthread_t thread;
 
   pthread_mutex_t lock;
-  pthread_cond_t work;    /* for the thread: `news` */
+  int wake;               /* an eventfd, for the thread: `news` */
   pthread_cond_t room;    /* for publishers */
   pthread_cond_t settled; /* for flush and close */
   bool news, closing, stop, ended;
@@ -158,18 +117,22 @@ struct observer_client {
   observer_counters n;  /* without queued, memory_bytes */
   observer_err trouble; /* why the last message was not delivered; OK: it was */
   char trouble_text[OBS_CLIENT_TROUBLE_MAX];
+  bool trouble_is_key; /* the key was refused; it ends when it is taken */
+  size_t unwritten;    /* PUB: messages that were taken, of all connections */
 
-  bool trouble_is_key;                       /* the key was refused; it ends when it is taken */
-  obs_dial_end dialers[OBS_CLIENT_URLS_MAX]; /* one for each URL */
+  obs_client_connection connections[OBS_CLIENT_URLS_MAX]; /* one for each URL */
+  size_t nconnections;
 
   /* thread: */
-  obs_client_socket sockets[OBS_CLIENT_URLS_MAX];
+  SSL_CTX *tls; /* NULL: no URL needs it */
   obs_client_channel channels[OBS_CLIENT_CHANNELS_MAX];
-  size_t nsockets, nchannels;
+  size_t nchannels;
   obs_client_spool *spool;
   uint64_t read_again_ms; /* the spool could not be read: not before then; 0: it could */
   uint64_t heard_ms;      /* when the last answer came */
   uint64_t random;
+  uint32_t last_request;
+  bool stirred; /* a connection has begun or ended since the thread looked */
 };
 
 /* ---- client.c ---- */
@@ -207,8 +170,8 @@ void obs_client_list_add(obs_client_list *list, obs_client_packet *p);
 void obs_client_list_remove(obs_client_list *list, obs_client_packet *p);
 /* A packet whose body has room for `cap` bytes, outside every list and count. NULL: no memory. */
 obs_client_packet *obs_client_packet_new(size_t cap, uint32_t ntags);
-/* The same around a message that exists. The caller keeps the message when it is NULL. */
-obs_client_packet *obs_client_packet_wrap(nng_msg *msg, uint32_t ntags);
+/* The same around a body that exists. The caller keeps the body when it is NULL. */
+obs_client_packet *obs_client_packet_wrap(obs_client_body *body, uint32_t ntags);
 /* Bytes that a message's topic takes, with its stamp and NUL, before `need` bytes of payload. 0: it has none.
  * `name_size`: of `name`, the caller's topic, with its NUL; 0: none. */
 size_t obs_client_topic_size(const char *name, size_t name_size, size_t need);
@@ -234,20 +197,24 @@ void obs_client_forget(observer_client *c, obs_client_packet *p);
 /* Whether everything up to `serial` is settled. */
 bool obs_client_is_settled(const observer_client *c, uint64_t serial);
 
-/* ---- link.c: NNG; none with the lock held ---- */
+/* ---- link.c: all connections ---- */
 
+/* What connections need, but none is dialled yet. INVALID with `text`, NOMEM; then obs_client_link_close frees. */
 observer_err obs_client_link_open(observer_client *c, char *text, size_t size);
-/* Any thread: how the last try to connect ended. False: none has failed. */
-bool obs_client_link_explain(observer_client *c, char *text, size_t size);
-/* Makes the channel, which has nothing under way, one of that socket. False: no memory; it is what it was. */
-bool obs_client_link_move(obs_client_channel *l, obs_client_socket *s);
-/* Starts what the channel's packet needs: the aio completes later. False: no memory. */
-bool obs_client_link_send(obs_client_channel *l);
-void obs_client_link_await(obs_client_channel *l);
-/* Ends all connections; they are dialled again. */
-void obs_client_link_reconnect(obs_client_socket *s);
-/* Waits until what the transport took is written, at most until `until_ms`. False: not all of it. */
-bool obs_client_link_drain(observer_client *c, uint64_t until_ms);
+/* Any thread, with the lock held: whether a daemon is connected, and if not, how the last try ended. */
+bool obs_client_link_is_connected(const observer_client *c);
+bool obs_client_link_explain(const observer_client *c, char *text, size_t size);
+/* The rest is for the thread. With the lock held: where the channel's next message can go; NULL: nowhere. In PUB mode
+ * it goes to all. */
+obs_client_connection *obs_client_link_way(observer_client *c, const obs_client_channel *l);
+/* Gives the channel's packet to that connection; the channel is done later. False: no memory. */
+bool obs_client_link_send(observer_client *c, obs_client_channel *l, obs_client_connection *way);
+/* Messages that connections have not written. */
+size_t obs_client_link_queued(const observer_client *c);
+/* Without the lock: does what connections have to do, and waits for more, for a wake, or until `until_ms`. Returns at
+ * once when a channel is done. */
+void obs_client_link_run(observer_client *c, uint64_t until_ms);
+/* Without the lock: ends all. */
 void obs_client_link_close(observer_client *c);
 
 /* ---- sender.c ---- */
@@ -257,6 +224,8 @@ void *obs_client_run(void *client);
 void obs_client_note_trouble(observer_client *c, observer_err err, const char *text);
 /* Full jitter: between nothing and the doubled pause, so that many producers do not come back at once. */
 uint64_t obs_client_resume_at(observer_client *c, uint32_t tries);
+/* Some moment within so many ms from now. */
+uint64_t obs_client_moment_within(observer_client *c, uint64_t ms);
 
 /* ---- key.c ---- */
 
@@ -264,19 +233,10 @@ uint64_t obs_client_resume_at(observer_client *c, uint32_t tries);
 bool obs_client_key_may_go(const char *url);
 /* Why the key is not sent over some connections; "": it is, or there is none. */
 void obs_client_key_note(const obs_client_options *o, char *text, size_t size);
-/* NNG's thread, with the lock held: whether the connection may begin. */
-bool obs_client_key_enter(obs_client_socket *s, uint32_t pipe);
-/* The same of one that has gone. */
-void obs_client_key_leave(obs_client_socket *s, uint32_t pipe);
-/* Thread, with the lock held; they let go of it for NNG and for the key file. */
-/* Sends the key where it is due, takes answers, and opens gates. */
+/* Thread, with the lock held; it lets go of it for the key file: sends the key where it is due, and takes answers. */
 void obs_client_key_step(observer_client *c);
-/* The daemon has refused a message of this connection: the key goes again. */
-void obs_client_key_again(obs_client_socket *s);
 /* When there is more to do; UINT64_MAX: when something happens. */
 uint64_t obs_client_key_due(const observer_client *c);
-/* Ends what is under way. */
-void obs_client_key_end(observer_client *c);
 
 /* ---- reply.c: thread, without the lock ---- */
 
@@ -288,11 +248,11 @@ typedef struct {
 /* Reads the answer to `p` and reports on each op. IO: the daemon cannot record now, DENIED: this peer may not, and
  * `text` says why; CORRUPT: it is not an observer's answer to that message; NOMEM. Then nothing was reported, and the
  * message is to be sent again. */
-observer_err obs_client_reply_settle(observer_client *c, const obs_client_packet *p, const nng_msg *answer,
+observer_err obs_client_reply_settle(observer_client *c, const obs_client_packet *p, obs_str answer,
                                      obs_client_verdict *out, char text[OBS_CLIENT_TROUBLE_MAX]);
 /* Reads the answer to a key. OK: it was taken; DENIED: refused, for the reason in `text`; CORRUPT: no answer to a key.
  */
-observer_err obs_client_reply_key(const nng_msg *answer, char text[OBS_CLIENT_TROUBLE_MAX]);
+observer_err obs_client_reply_key(obs_str answer, char text[OBS_CLIENT_TROUBLE_MAX]);
 /* Reports the same outcome on every op of `p`. */
 void obs_client_report_all(observer_client *c, const obs_client_packet *p, observer_outcome outcome,
                            const char *reason);

@@ -5,6 +5,8 @@
 #include "client/mp.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
 
 /* A packet begins with 1 KiB and is doubled, unless the last full one tells how big it will be. ROOM_SLICE_MS: a
  * waiting publisher looks again after that, even when nobody wakes it. */
@@ -34,24 +36,24 @@ void obs_client_list_remove(obs_client_list *list, obs_client_packet *p) {
   p->prev = p->next = NULL;
 }
 
-obs_client_packet *obs_client_packet_wrap(nng_msg *msg, uint32_t ntags) {
+obs_client_packet *obs_client_packet_wrap(obs_client_body *body, uint32_t ntags) {
   size_t own = sizeof(obs_client_packet) + ntags * sizeof(void *);
   obs_client_packet *p = calloc(1, own);
   if (p == NULL) return NULL;
-  p->msg = msg;
-  p->body = nng_msg_body(msg);
-  p->len = p->cap = nng_msg_len(msg);
+  p->shared = body;
+  p->body = body->bytes;
+  p->len = p->cap = body->cap;
   p->ntags = ntags;
   p->memory = own + p->cap;
   return p;
 }
 
 obs_client_packet *obs_client_packet_new(size_t cap, uint32_t ntags) {
-  nng_msg *msg;
-  if (nng_msg_alloc(&msg, cap) != 0) return NULL;
-  obs_client_packet *p = obs_client_packet_wrap(msg, ntags);
+  obs_client_body *body = obs_client_body_new(cap);
+  if (body == NULL) return NULL;
+  obs_client_packet *p = obs_client_packet_wrap(body, ntags);
   if (p == NULL)
-    nng_msg_free(msg);
+    obs_client_body_unref(body);
   else
     p->len = 0;
   return p;
@@ -94,7 +96,7 @@ void obs_client_topic_find(obs_client_packet *p) {
 
 void obs_client_packet_free(obs_client_packet *p) {
   if (p == NULL) return;
-  if (p->msg != NULL) nng_msg_free(p->msg);
+  obs_client_body_unref(p->shared);
   free(p);
 }
 
@@ -102,7 +104,9 @@ void obs_client_packet_free(obs_client_packet *p) {
 
 void obs_client_wake(observer_client *c) {
   c->news = true;
-  pthread_cond_signal(&c->work);
+  if (c->wake_ms == 0) return; /* it is awake, and looks before it rests */
+  c->wake_ms = 0;
+  (void)eventfd_write(c->wake, 1); /* it is full only when it is readable anyway */
 }
 
 /* The thread takes a closed packet up at once, or when a channel is free. */
@@ -118,7 +122,6 @@ void obs_client_seal(observer_client *c) {
   if (p == NULL || p->nops == 0) return;
   c->open = NULL;
   if (!p->raw) obs_mp_array32(p->body + p->topic_size, p->nops);
-  nng_msg_chop(p->msg, p->cap - p->len);
   c->typical = p->len + p->len / 8;
   enqueue(c, p);
 }
@@ -185,11 +188,13 @@ static observer_err grow_packet(observer_client *c, size_t need) {
   if (cap > p->cap + room) cap = p->cap + room;
   if (cap < least) cap = least;
   if (cap > p->cap + room) return OBSERVER_E_FULL;
-  if (nng_msg_realloc(p->msg, cap) != 0) return OBSERVER_E_NOMEM;
+  obs_client_body *body = obs_client_body_resize(p->shared, cap);
+  if (body == NULL) return OBSERVER_E_NOMEM;
   c->memory += cap - p->cap;
   p->memory += cap - p->cap;
   p->cap = cap;
-  p->body = nng_msg_body(p->msg);
+  p->shared = body;
+  p->body = body->bytes;
   return OBSERVER_E_OK;
 }
 

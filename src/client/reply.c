@@ -68,8 +68,8 @@ static bool read_error(obs_cursor *c, reply *out) {
   return true;
 }
 
-static bool read_reply(const nng_msg *msg, reply *out) {
-  obs_cursor c = obs_cursor_of(nng_msg_body((nng_msg *)msg), nng_msg_len(msg));
+static bool read_reply(obs_str answer, reply *out) {
+  obs_cursor c = obs_cursor_of(answer.p, answer.len);
   obs_str key;
   uint32_t n;
   out->accepted = out->duplicates = out->rejected = UINT64_MAX;
@@ -228,7 +228,7 @@ static uint64_t may_be_recorded(const reply *a, uint32_t nops) {
   return a->accepted + (a->duplicates > named ? a->duplicates - named : 0);
 }
 
-observer_err obs_client_reply_settle(observer_client *c, const obs_client_packet *p, const nng_msg *answer,
+observer_err obs_client_reply_settle(observer_client *c, const obs_client_packet *p, obs_str answer,
                                      obs_client_verdict *out, char text[OBS_CLIENT_TROUBLE_MAX]) {
   static const char not_answer[] = "the answer is not that of an observer", not_now[] = "it cannot record now";
   reply *a = calloc(1, sizeof(*a));
@@ -260,7 +260,7 @@ observer_err obs_client_reply_settle(observer_client *c, const obs_client_packet
 }
 
 /* An older daemon takes the key for an op, and rejects it: it knows no keys, so none is needed. */
-observer_err obs_client_reply_key(const nng_msg *answer, char text[OBS_CLIENT_TROUBLE_MAX]) {
+observer_err obs_client_reply_key(obs_str answer, char text[OBS_CLIENT_TROUBLE_MAX]) {
   reply *a = calloc(1, sizeof(*a));
   observer_err err = OBSERVER_E_OK;
   text[0] = '\0';

@@ -236,29 +236,29 @@ static look find_head(const obs_client_spool *s, uint64_t at, uint64_t *found) {
   return result;
 }
 
-static look read_at(const obs_client_spool *s, uint64_t at, head *h, void **tags, nng_msg **body) {
+static look read_at(const obs_client_spool *s, uint64_t at, head *h, void **tags, obs_client_body **body) {
   if (s->end - at < sizeof(*h)) return SHORT;
   if (!get(&s->file, at, h, sizeof(*h))) return NO_READ;
   if (!head_valid(h)) return BAD_HEAD;
   if (record_size(h) > s->end - at) return SHORT;
   size_t tag_bytes = h->ntags * sizeof(void *);
-  nng_msg *msg;
-  if (nng_msg_alloc(&msg, (size_t)h->len) != 0) return NO_MEMORY;
+  obs_client_body *read = obs_client_body_new((size_t)h->len);
+  if (read == NULL) return NO_MEMORY;
   look result = GOOD;
   if (!get(&s->file, at + sizeof(*h), tags, tag_bytes) ||
-      !get(&s->file, at + sizeof(*h) + tag_bytes, nng_msg_body(msg), (size_t)h->len))
+      !get(&s->file, at + sizeof(*h) + tag_bytes, read->bytes, (size_t)h->len))
     result = NO_READ;
-  else if (sum(nng_msg_body(msg), (size_t)h->len, sum(tags, tag_bytes, 0)) != h->body_sum)
+  else if (sum(read->bytes, (size_t)h->len, sum(tags, tag_bytes, 0)) != h->body_sum)
     result = BAD_BODY;
   if (result == GOOD)
-    *body = msg;
+    *body = read;
   else
-    nng_msg_free(msg);
+    obs_client_body_unref(read);
   return result;
 }
 
 obs_client_spool_read_result obs_client_spool_read(obs_client_spool *s, obs_client_record *r, void **tags,
-                                                   uint32_t max_tags, nng_msg **body, uint64_t *damaged) {
+                                                   uint32_t max_tags, obs_client_body **body, uint64_t *damaged) {
   void *all_tags[OBS_CLIENT_SPOOL_TAGS_MAX];
   head h;
   while (s->read_at < s->end) {
@@ -291,12 +291,12 @@ static observer_err survey(obs_client_spool *s, uint64_t *ops, uint64_t *damaged
   *ops = *damaged = 0;
   for (;;) {
     obs_client_record r;
-    nng_msg *body;
+    obs_client_body *body;
     obs_client_spool_read_result result = obs_client_spool_read(s, &r, NULL, 0, &body, damaged);
     if (result == OBS_SPOOL_NOMEM) return OBSERVER_E_NOMEM;
     if (result == OBS_SPOOL_UNREADABLE) return OBSERVER_E_IO;
     if (result == OBS_SPOOL_END) break;
-    nng_msg_free(body);
+    obs_client_body_unref(body);
     *ops += r.nops;
     good = s->read_at;
   }

@@ -10,7 +10,8 @@
 #ifndef OBS_CLIENT_SPOOL_H
 #define OBS_CLIENT_SPOOL_H
 
-#include <nng/nng.h>
+#include "client/body.h"
+
 #include <observer/error.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,7 +50,7 @@ typedef enum { OBS_SPOOL_RECORD, OBS_SPOOL_END, OBS_SPOOL_NOMEM, OBS_SPOOL_UNREA
 /* Reads the next record: its message, and `tags`, room for `max_tags`, of which r->ntags are filled in. Damaged records
  * are skipped and counted in *damaged. UNREADABLE: the file cannot be read now. */
 obs_client_spool_read_result obs_client_spool_read(obs_client_spool *s, obs_client_record *r, void **tags,
-                                                   uint32_t max_tags, nng_msg **body, uint64_t *damaged);
+                                                   uint32_t max_tags, obs_client_body **body, uint64_t *damaged);
 /* Everything before `at` is acknowledged. */
 void obs_client_spool_settled(obs_client_spool *s, uint64_t at);
 /* Bytes of records that are not acknowledged. */

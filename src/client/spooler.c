@@ -32,7 +32,7 @@ static bool write_packet(observer_client *c, obs_client_packet *p) {
 static bool load(observer_client *c) {
   void *tags[OBS_CLIENT_SPOOL_TAGS_MAX];
   obs_client_record r;
-  nng_msg *body;
+  obs_client_body *body;
   uint32_t max_tags = c->o.on_delivery != NULL ? OBS_CLIENT_SPOOL_TAGS_MAX : 0;
   pthread_mutex_unlock(&c->lock);
   uint64_t damaged = 0;
@@ -40,7 +40,7 @@ static bool load(observer_client *c) {
   obs_client_packet *p = NULL;
   if (result == OBS_SPOOL_RECORD) {
     p = obs_client_packet_wrap(body, r.instance == c->instance ? r.ntags : 0);
-    if (p == NULL) nng_msg_free(body);
+    if (p == NULL) obs_client_body_unref(body);
   }
   pthread_mutex_lock(&c->lock);
   c->n.spool_damaged += damaged;

@@ -96,6 +96,13 @@ static observer_counters counters(observer_client *c) {
   return n;
 }
 
+/* The URL of a Unix socket without a file, of this process alone. It lives until `local` is called again. */
+static const char *local(const char *name) {
+  static char url[96];
+  snprintf(url, sizeof(url), "abstract://observer-%ld-%s", (long)getpid(), name);
+  return url;
+}
+
 /* ---- a REP socket with one answer after the other; the last is repeated ---- */
 
 typedef struct {
@@ -182,7 +189,7 @@ static void test_recorded(void **state) {
   static const answer answers[] = {ANSWER(ACCEPTED("\x03"))};
   replier r;
   observer_counters n;
-  reports *got = talk("inproc://recorded", answers, 1, 3, &n, &r);
+  reports *got = talk(local("recorded"), answers, 1, 3, &n, &r);
   assert_int_equal(got->n, 3);
   for (unsigned i = 0; i < 3; i++) {
     assert_int_equal(got->all[i].outcome, OBSERVER_RECORDED);
@@ -214,7 +221,7 @@ static void test_verdicts(void **state) {
                                           "duplicate_ops\x91\xcc\x02")};
   replier r;
   observer_counters n;
-  reports *got = talk("inproc://verdicts", answers, 1, 3, &n, &r);
+  reports *got = talk(local("verdicts"), answers, 1, 3, &n, &r);
   assert_int_equal(got->all[0].outcome, OBSERVER_REJECTED);
   assert_string_equal(got->all[0].reason, "no way");
   assert_int_equal(got->all[1].outcome, OBSERVER_RECORDED);
@@ -240,7 +247,7 @@ static void test_message_broken_off(void **state) {
                                           "\xa3seq\x09")};
   replier r;
   observer_counters n;
-  reports *got = talk("inproc://broken-off", answers, 1, 4, &n, &r);
+  reports *got = talk(local("broken-off"), answers, 1, 4, &n, &r);
   assert_int_equal(got->all[0].outcome, OBSERVER_RECORDED);
   for (unsigned i = 1; i < 4; i++) {
     assert_int_equal(got->all[i].outcome, OBSERVER_REJECTED);
@@ -267,7 +274,7 @@ static void test_retry(void **state) {
                                    ANSWER(ACCEPTED("\x02"))};
   replier r;
   observer_counters n;
-  reports *got = talk("inproc://retry", answers, 2, 2, &n, &r);
+  reports *got = talk(local("retry"), answers, 2, 2, &n, &r);
   assert_int_equal(got->n, 2);
   assert_int_equal(got->all[0].outcome, OBSERVER_RECORDED);
   assert_int_equal(n.retried, 2);
@@ -324,7 +331,7 @@ static void test_hostile_answers(void **state) {
   size_t nanswers = sizeof(answers) / sizeof(answers[0]);
   replier r;
   observer_counters n;
-  reports *got = talk("inproc://hostile", answers, nanswers, 2, &n, &r);
+  reports *got = talk(local("hostile"), answers, nanswers, 2, &n, &r);
   assert_int_equal(got->n, 2);
   assert_int_equal(r.asked, nanswers);
   assert_int_equal(n.retried, 2 * (nanswers - 1));
@@ -347,7 +354,7 @@ static void test_odd_rejections(void **state) {
                                           "error\xa2\xff\xfe\xa5index\x00")};
   replier r;
   observer_counters n;
-  reports *got = talk("inproc://odd", answers, 1, 2, &n, &r);
+  reports *got = talk(local("odd"), answers, 1, 2, &n, &r);
   assert_int_equal(n.rejected, 2);
   assert_string_equal(got->all[0].reason, "rejected, without a reason");
   assert_string_equal(got->all[1].reason, "rejected, without a reason");
@@ -364,8 +371,8 @@ static void test_message_of_another_kind(void **state) {
   o.on_delivery = on_delivery;
   o.delivery_arg = got;
   replier r;
-  start_replier(&r, "inproc://kind", answers, 1);
-  observer_client *c = open_client(o, "inproc://kind");
+  start_replier(&r, local("kind"), answers, 1);
+  observer_client *c = open_client(o, local("kind"));
   assert_int_equal(observer_publish_message(c, "session", "\x81\xa1x\x01", 4, 0, &tag), OBSERVER_E_OK);
   assert_int_equal(observer_flush(c, MS), OBSERVER_E_OK);
   assert_int_equal(got->n, 1);
@@ -398,7 +405,7 @@ static char *text_of(size_t n) {
 static void test_invalid_ops(void **state) {
   (void)state;
   char *most = text_of(65536), *over = text_of(65537);
-  observer_client *c = open_client((observer_options){0}, "inproc://invalid");
+  observer_client *c = open_client((observer_options){0}, local("invalid"));
   const observer_op bad[] = {
       {.success = OBSERVER_TRUE},
       {.endpoint = ""},
@@ -472,7 +479,7 @@ static void test_nothing_given(void **state) {
   observer_builder_bool(NULL, "a", true);
   observer_builder_msgpack(NULL, "a", "\x80", 1);
 
-  c = open_client((observer_options){0}, "inproc://nothing-given");
+  c = open_client((observer_options){0}, local("nothing-given"));
   assert_int_equal(observer_publish(c, NULL), OBSERVER_E_INVALID);
   assert_int_equal(observer_publish_encoded(c, NULL, 0, NULL), OBSERVER_E_INVALID);
   assert_int_equal(observer_publish_message(c, NULL, NULL, 0, 0, NULL), OBSERVER_E_INVALID);
@@ -546,7 +553,7 @@ static void test_invalid_options(void **state) {
 
 static void test_full(void **state) {
   (void)state;
-  observer_client *c = open_client((observer_options){.queue_bytes = 100000}, "inproc://full");
+  observer_client *c = open_client((observer_options){.queue_bytes = 100000}, local("full"));
   const observer_op op = {.endpoint = "/a", .input_summary = "something that takes a little room in the queue"};
   unsigned taken = 0;
   while (observer_publish(c, &op) == OBSERVER_E_OK) taken++;
@@ -566,7 +573,7 @@ static void test_full(void **state) {
 static void test_larger_than_the_queue(void **state) {
   (void)state;
   char *text = text_of(60000);
-  observer_client *c = open_client((observer_options){.queue_bytes = 1000}, "inproc://larger");
+  observer_client *c = open_client((observer_options){.queue_bytes = 1000}, local("larger"));
   assert_int_equal(observer_publish(c, &(observer_op){.endpoint = text}), OBSERVER_E_OK);
   assert_int_equal(observer_publish(c, &(observer_op){.endpoint = "/a"}), OBSERVER_E_FULL);
   assert_int_equal(observer_close(c, 0), OBSERVER_E_TIMEDOUT);
@@ -660,7 +667,7 @@ static void test_close_while_others_wait(void **state) {
   enum { THREADS = 4 };
   pthread_t threads[THREADS];
   blocked b[THREADS];
-  observer_client *c = open_client((observer_options){.queue_bytes = 4000}, "inproc://waiting");
+  observer_client *c = open_client((observer_options){.queue_bytes = 4000}, local("waiting"));
   for (unsigned i = 0; i < THREADS; i++) {
     b[i] = (blocked){.client = c};
     assert_int_equal(pthread_create(&threads[i], NULL, publish_until_refused, &b[i]), 0);
@@ -742,7 +749,7 @@ static void check_text(const msgpack_object *op, const char *name, const char *v
 static void test_fields_arrive(void **state) {
   (void)state;
   puller p;
-  start_puller(&p, "inproc://fields", (observer_options){.source = "scrum", .linger_ms = MS});
+  start_puller(&p, local("fields"), (observer_options){.source = "scrum", .linger_ms = MS});
   const int64_t numbers[] = {0,   127, 128,    65536,     INT64_MAX,        -1,
                              -32, -33, -40000, INT64_MIN, (int64_t)1 << 31, -((int64_t)1 << 31)};
   enum { N = sizeof(numbers) / sizeof(numbers[0]) };
@@ -777,7 +784,7 @@ static void test_texts_of_all_lengths(void **state) {
   static const size_t lengths[] = {0, 1, 31, 32, 255, 256, 65535, 65536};
   enum { N = sizeof(lengths) / sizeof(lengths[0]) };
   puller p;
-  start_puller(&p, "inproc://lengths", (observer_options){.linger_ms = MS});
+  start_puller(&p, local("lengths"), (observer_options){.linger_ms = MS});
   for (unsigned i = 0; i < N; i++) {
     char *text = text_of(lengths[i]);
     assert_int_equal(observer_publish(p.client, &(observer_op){.endpoint = "/a", .error = text}), OBSERVER_E_OK);
@@ -794,7 +801,7 @@ static void test_texts_of_all_lengths(void **state) {
 static void test_batches_close(void **state) {
   (void)state;
   puller p;
-  start_puller(&p, "inproc://batches", (observer_options){.batch_ops = 3, .linger_ms = MS});
+  start_puller(&p, local("batches"), (observer_options){.batch_ops = 3, .linger_ms = MS});
   for (unsigned i = 0; i < 7; i++) {
     assert_int_equal(observer_publish(p.client, &(observer_op){.endpoint = "/a"}), OBSERVER_E_OK);
   }
@@ -804,7 +811,7 @@ static void test_batches_close(void **state) {
     end_pull(&p);
   }
   stop_puller(&p);
-  start_puller(&p, "inproc://bytes", (observer_options){.batch_bytes = 300, .linger_ms = MS});
+  start_puller(&p, local("bytes"), (observer_options){.batch_bytes = 300, .linger_ms = MS});
   for (unsigned i = 0; i < 12; i++) {
     assert_int_equal(observer_publish(p.client, &(observer_op){.endpoint = "/a"}), OBSERVER_E_OK);
   }
@@ -864,7 +871,7 @@ static void test_encoded_json(void **state) {
   static const char expected[] = "{\"endpoint\":\"/a\"}\n{ \"op_id\": \"x\" }\n";
   static char tags[2];
   dialogue d;
-  start_dialogue(&d, "inproc://encoded-json", answers, 1, 1);
+  start_dialogue(&d, local("encoded-json"), answers, 1, 1);
   assert_int_equal(observer_connect(d.client, MS), OBSERVER_E_OK);
   observer_encoded one = {.bytes = "{\"endpoint\":\"/a\"}", .len = 17, .topic = "t"};
   observer_encoded two = {.bytes = "{ \"op_id\": \"x\" }", .len = 16, .topic = "t"};
@@ -902,7 +909,7 @@ static void test_encoded_whole(void **state) {
   static const observer_outcome outcomes[] = {OBSERVER_REJECTED, OBSERVER_RECORDED, OBSERVER_DUPLICATE};
   static const uint64_t counts[][3] = {{2, 1, 1}, {0, 0, 0}, {0, 3, 0}};
   dialogue d;
-  start_dialogue(&d, "inproc://encoded-whole", answers, 3, 1);
+  start_dialogue(&d, local("encoded-whole"), answers, 3, 1);
   for (unsigned i = 0; i < 3; i++) {
     assert_int_equal(observer_publish_encoded(d.client, WHOLE("\xc1 {any bytes"), 0, NULL), OBSERVER_E_OK);
     assert_int_equal(observer_flush(d.client, MS), OBSERVER_E_OK);
@@ -925,7 +932,7 @@ static void test_encoded_whole(void **state) {
 static void test_encoded_msgpack(void **state) {
   (void)state;
   puller p;
-  start_puller(&p, "inproc://encoded-msgpack", (observer_options){.source = "mine", .linger_ms = MS});
+  start_puller(&p, local("encoded-msgpack"), (observer_options){.source = "mine", .linger_ms = MS});
   assert_int_equal(observer_publish(p.client, &(observer_op){.endpoint = "/a"}), OBSERVER_E_OK);
   assert_int_equal(observer_publish_encoded(p.client,
                                             RECORD("\x81\xa8"
@@ -952,7 +959,7 @@ static void test_encoded_msgpack(void **state) {
 
 static void test_encoded_refused(void **state) {
   (void)state;
-  observer_client *c = open_client((observer_options){0}, "inproc://encoded-refused");
+  observer_client *c = open_client((observer_options){0}, local("encoded-refused"));
   const observer_encoded *const bad[] = {
       RECORD(""),
       RECORD("[]"),
@@ -989,7 +996,7 @@ static void test_trouble(void **state) {
   for (unsigned i = 0; i < 2; i++) {
     char text[64] = "";
     dialogue d;
-    start_dialogue(&d, i == 0 ? "inproc://trouble-0" : "inproc://trouble-1", &answers[i], 1, MS);
+    start_dialogue(&d, i == 0 ? local("trouble-0") : local("trouble-1"), &answers[i], 1, MS);
     assert_int_equal(observer_publish_encoded(d.client, RECORD("{}"), 0, NULL), OBSERVER_E_OK);
     assert_int_equal(observer_flush(d.client, 0), OBSERVER_E_TIMEDOUT);
     for (int tries = 0; tries < MS && observer_get_trouble(d.client, text, sizeof(text)) == OBSERVER_E_OK; tries++) {
@@ -1006,7 +1013,7 @@ static void test_trouble(void **state) {
 static void test_builder(void **state) {
   (void)state;
   puller p;
-  start_puller(&p, "inproc://builder", (observer_options){0});
+  start_puller(&p, local("builder"), (observer_options){0});
   observer_builder *b = observer_builder_new();
   assert_non_null(b);
   observer_builder_text(b, "endpoint", "/first");
@@ -1080,7 +1087,7 @@ static void test_builder_refuses(void **state) {
                                                  bad_utf8,       negative_duration, not_a_number, bad_msgpack,
                                                  empty_endpoint, too_many,          no_text};
   size_t n = sizeof(wrong) / sizeof(wrong[0]);
-  observer_client *c = open_client((observer_options){0}, "inproc://refuses");
+  observer_client *c = open_client((observer_options){0}, local("refuses"));
   observer_builder *b = observer_builder_new();
   for (size_t i = 0; i < n; i++) {
     observer_builder_reset(b);

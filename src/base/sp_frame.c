@@ -1,4 +1,4 @@
-#include "sp/frame.h"
+#include "base/sp_frame.h"
 
 #include <string.h>
 

@@ -1,0 +1,41 @@
+/* TLS of a client's connections, by OpenSSL: whom to trust, who this side is, and why there is no connection. */
+#ifndef OBS_CLIENT_TLS_H
+#define OBS_CLIENT_TLS_H
+
+#include <observer/error.h>
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Paths of PEM files. */
+typedef struct {
+  const char *ca;         /* authorities that the daemon's certificate may be of; NULL: those of the system */
+  const char *cert, *key; /* of this side; NULL: it has none */
+} obs_client_tls_files;
+
+/* What all connections share; `url`: one of those that need it. The caller frees *out with SSL_CTX_free. For a file
+ * that cannot be used INVALID with `text`, which begins with the option's name. NOMEM. */
+observer_err obs_client_tls_open(const obs_client_tls_files *files, const char *url, SSL_CTX **out, char *text,
+                                 size_t size);
+/* The client's side of a handshake on a connected socket. NULL: no memory. */
+SSL *obs_client_tls_start(SSL_CTX *context, int fd, const char *host);
+
+typedef enum {
+  OBS_TLS_DONE,
+  OBS_TLS_WANTS_READ,  /* to go on, the socket must be readable */
+  OBS_TLS_WANTS_WRITE, /* or writable */
+  OBS_TLS_ENDED,       /* the daemon has closed it in order */
+  OBS_TLS_MISNAMED,    /* the daemon's certificate does not name the host */
+  OBS_TLS_FAILED
+} obs_client_tls_step;
+
+/* DONE: hands are shaken, and the daemon's certificate is of a trusted authority and names the host. */
+obs_client_tls_step obs_client_tls_shake_hands(SSL *tls, const char *host);
+/* DONE: *n of the bytes went through, at least one. */
+obs_client_tls_step obs_client_tls_read(SSL *tls, void *to, size_t size, size_t *n);
+obs_client_tls_step obs_client_tls_write(SSL *tls, const void *bytes, size_t size, size_t *n);
+/* At once after one of the last three: why, for a person. `has_cert`: this side has a certificate. */
+void obs_client_tls_explain(SSL *tls, obs_client_tls_step step, const char *host, bool has_cert, char *text,
+                            size_t size);
+
+#endif
