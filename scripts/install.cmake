@@ -22,7 +22,7 @@ install(FILES ${CMAKE_BINARY_DIR}/observerd.service DESTINATION lib/systemd/syst
 install(FILES deploy/observerd-override.conf DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # Both find the prefix from their own place, so that an installed tree can be moved. What the static library needs is
-# named plainly: Debian's NNG has no pkg-config file, and libcurl's own asks for the development files of all it is made
+# named plainly: libcurl's own file asks for the development files of all it is made
 # of, which a program that links libcurl.so does not need.
 file(RELATIVE_PATH OBSERVER_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 foreach(package observer observer-static)

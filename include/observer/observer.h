@@ -13,8 +13,8 @@
  *   that wait for room return CLOSED then. Callbacks come on the client's thread and may not call flush and close.
  * Ownership: arguments are copied before a call returns.
  * NULL: where it is not said to be allowed, a call with it does nothing and returns INVALID.
- * Fork: a client belongs to the process that opened it. In a child every call returns FORKED; observer_close there
- *   frees what is safe to free. A child without exec can open clients only if its parent had opened none.
+ * Fork: a client belongs to the process that opened it. In a child every call for it returns FORKED; observer_close
+ *   there frees what is safe to free. A child can open clients of its own.
  * Exit: without observer_close a process loses what is queued, but for what is in a spool: the next observer_open of
  *   that spool sends it. */
 #ifndef OBSERVER_OBSERVER_H
@@ -65,11 +65,11 @@ observer_err observer_encode(const observer_op *ops, size_t n, void **bytes, siz
 typedef struct observer_client observer_client;
 
 typedef enum {
-  /* To the daemon's PULL socket. Best effort with backpressure: when a connection breaks, messages that it had taken
-   * are lost. */
+  /* To the daemon's PULL socket. Best effort with backpressure: when a connection breaks, messages that were written,
+   * but had not arrived, are lost. */
   OBSERVER_PUSH,
-  /* To the daemon's SUB socket. Best effort without backpressure: when the daemon cannot keep up, the transport drops
-   * the oldest messages and does not count them. Before the first connection, ops wait in the queue. */
+  /* To the daemon's SUB socket. Best effort without backpressure: when the daemon cannot keep up, the oldest
+   * messages are dropped, and not counted. Before the first connection, ops wait in the queue. */
   OBSERVER_PUB,
   /* To the daemon's REP socket. An op is sent again until the daemon answers that it is durable, and is recorded once.
    */
@@ -97,7 +97,8 @@ typedef struct {
 /* 0 and NULL choose the default, so `(observer_options){0}` works; -1 means none where noted. */
 typedef struct {
   observer_mode mode;
-  const char *const *urls; /* daemons to dial, NULL-terminated; default tcp://127.0.0.1:3801 (3802 PUB, 3803 REQ) */
+  const char *const *urls; /* daemons to dial, NULL-terminated; default tcp://127.0.0.1:3801 (3802 PUB, 3803 REQ). tcp,
+                              tls+tcp, ws, wss, ipc, abstract */
   const char *producer;    /* first part of op_id; default: program, host and process id */
   const char *source;      /* of ops without one; default: the daemon chooses */
   int32_t linger_ms;       /* longest time that an op waits for its batch to fill; default 5; -1: none */
@@ -129,16 +130,15 @@ typedef struct {
    * or the certificate that the listener asks for counts. */
   const char *key, *key_file;
   /* PEM files for tls+tcp:// and wss://. `tls_ca`: the authorities that the daemon's certificate may be of; without it
-   * those that the system trusts. The certificate has to name the URL's host (an IP address must stand among its DNS
-   * names where NNG uses Mbed TLS 2, as on Debian 12). `tls_cert`, `tls_key`: the client's own, for a daemon with
-   * --tls-ca. NULL: OBSERVER_TLS_CA, OBSERVER_TLS_CERT, OBSERVER_TLS_KEY of the environment. "": none. They are read
-   * when the client is opened. */
+   * those that the system trusts. The certificate has to name the URL's host. `tls_cert`, `tls_key`: the client's own,
+   * for a daemon with --tls-ca. NULL: OBSERVER_TLS_CA, OBSERVER_TLS_CERT, OBSERVER_TLS_KEY of the environment. "":
+   * none. They are read when the client is opened. */
   const char *tls_ca, *tls_cert, *tls_key;
 } observer_options;
 
 /* Starts a client. It does not wait for a daemon, and reconnects by itself. INVALID: a wrong option or URL, or a file
- * of TLS that cannot be used; IO: the key file or the spool cannot be read; LOCKED, CORRUPT: the spool cannot be used;
- * NOMEM, FORKED. On an error *out is NULL. */
+ * of TLS that cannot be used; IO: the key file or the spool cannot be read, or no descriptor is free; LOCKED, CORRUPT:
+ * the spool cannot be used; NOMEM. On an error *out is NULL. */
 observer_err observer_open(const observer_options *options, observer_client **out);
 
 /* Why the last observer_open of this thread failed: text for a person, with the option, URL or path. Never NULL. */
@@ -152,7 +152,7 @@ observer_err observer_publish(observer_client *client, const observer_op *op);
 observer_err observer_publish_wait(observer_client *client, const observer_op *op, int32_t block_ms, void *tag);
 
 /* Sends at once what is queued, and waits until every op published before the call is acknowledged or, in the
- * best-effort modes, written by the transport. TIMEDOUT: it took longer than `deadline_ms`; the client keeps sending.
+ * best-effort modes, written to the connections. TIMEDOUT: it took longer than `deadline_ms`; the client keeps sending.
  */
 observer_err observer_flush(observer_client *client, uint32_t deadline_ms);
 
@@ -178,7 +178,7 @@ observer_err observer_get_trouble(observer_client *client, char *text, size_t si
 typedef struct {
   uint64_t published;         /* ops that publish calls queued */
   uint64_t replayed;          /* ops found in the spool at open */
-  uint64_t delivered;         /* acknowledged, or handed to the transport in the best-effort modes */
+  uint64_t delivered;         /* acknowledged; PUSH: written to the socket; PUB: in the queues of connections */
   uint64_t duplicates;        /* of those: acknowledged as recorded before */
   uint64_t rejected, expired; /* refused by the daemon; given up after expire_ms */
   uint64_t abandoned;         /* queued when the client closed, and in no spool */
@@ -188,8 +188,8 @@ typedef struct {
   uint64_t retried;           /* ops sent again, counted each time */
   uint64_t spool_failures;    /* batches that could not be written to the spool and stay in memory */
   uint64_t spool_damaged;     /* unreadable places of the spool that were skipped, each a batch or more */
-  size_t memory_bytes;        /* held for queued ops; at most queue_bytes and a batch. The transport has
-                                 copies of up to in_flight batches besides */
+  size_t memory_bytes;        /* held for queued ops; at most queue_bytes and a batch. In PUB mode connections that are
+                                 slow hold up to as much again, each */
   uint64_t spool_bytes;       /* in the spool, not yet acknowledged */
 } observer_counters;
 

@@ -29,7 +29,7 @@ static const struct {
 
 struct obs_client_item {
   obs_client_item *next;
-  obs_client_body *body; /* NULL: the head is all */
+  obs_client_body *body;
   size_t len;
   obs_client_channel *channel; /* whose message it is; NULL: nobody waits for it */
   uint8_t head[HEAD_MAX], mask[4];
@@ -57,7 +57,7 @@ static obs_client_item *add_item(obs_client_connection *x, obs_client_body *body
   if (item == NULL) return NULL;
   item->body = body;
   item->len = len;
-  if (body != NULL) body->refs++;
+  body->refs++;
   if (x->tail != NULL)
     x->tail->next = item;
   else
@@ -187,9 +187,9 @@ static void fill_from(obs_client_connection *x, obs_client_item *item) {
   size_t total = item->head_len + item->len;
   while (item->filled < total && x->chunk_len < CHUNK) {
     bool in_head = item->filled < item->head_len;
-    size_t at = in_head ? item->filled : item->filled - item->head_len,
-           left = (in_head ? item->head_len : item->len) - at;
-    size_t n = left < CHUNK - x->chunk_len ? left : CHUNK - x->chunk_len;
+    size_t at = in_head ? item->filled : item->filled - item->head_len;
+    size_t left = (in_head ? item->head_len : item->len) - at, room = CHUNK - x->chunk_len;
+    size_t n = left < room ? left : room;
     uint8_t *to = x->chunk + x->chunk_len;
     memcpy(to, in_head ? (const char *)item->head + at : item->body->bytes + at, n);
     if (!in_head && item->masked) obs_ws_mask(to, n, item->mask, at);
@@ -208,7 +208,7 @@ static void fill(obs_client_connection *x) {
   x->chunk_len = x->chunk_at = 0;
   while (x->filling != NULL && x->chunk_len < CHUNK) {
     obs_client_item *item = x->filling;
-    if (item->body != NULL && item->body->secret) x->chunk_secret = true;
+    if (item->body->secret) x->chunk_secret = true;
     fill_from(x, item);
     if (item->filled < item->head_len + item->len) break;
     item->end_at = x->filled + x->chunk_len;
@@ -327,11 +327,17 @@ observer_err obs_client_connection_init(obs_client_connection *x, observer_clien
   return err;
 }
 
-/* What is written has left this process, but may not have left the machine: closing would throw it away if the peer had
- * sent something that nobody read. */
+/* What is written has left this process, but may not have left the machine: it would be thrown away if there were
+ * something that nobody has read. */
+static void part(obs_client_connection *x) {
+  char unread[READ];
+  if (x->tls != NULL) (void)SSL_shutdown(x->tls);
+  (void)shutdown(x->fd, SHUT_WR);
+  for (unsigned i = 0; i < READS && recv(x->fd, unread, sizeof(unread), MSG_DONTWAIT) > 0; i++) continue;
+}
+
 void obs_client_connection_fini(obs_client_connection *x) {
-  if (x->tls != NULL && x->state == OBS_CONNECTION_OPEN) (void)SSL_shutdown(x->tls);
-  if (x->fd >= 0) (void)shutdown(x->fd, SHUT_WR);
+  if (x->state == OBS_CONNECTION_OPEN) part(x);
   while (x->head != NULL) {
     obs_client_item *item = x->head;
     x->head = item->next;

@@ -24,7 +24,7 @@ static void free_resolve(obs_client_resolve *r) {
 
 static void *look_up(void *arg) {
   obs_client_resolve *r = arg;
-  const struct addrinfo hints = {.ai_family = r->family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+  const struct addrinfo hints = {.ai_family = r->family, .ai_socktype = SOCK_STREAM};
   struct addrinfo *found = NULL;
   int error = getaddrinfo(r->host, r->port, &hints, &found);
   pthread_mutex_lock(&r->lock);

@@ -38,6 +38,17 @@ static void pause_channel(observer_client *c, obs_client_channel *l) {
   l->state = OBS_CHANNEL_PAUSES;
 }
 
+/* In the best-effort modes another channel may take the packet meanwhile. */
+static void pause_for_memory(observer_client *c, obs_client_channel *l) {
+  if (c->o.mode == OBSERVER_ACKNOWLEDGED) {
+    pause_channel(c, l);
+    return;
+  }
+  release(l);
+  l->state = OBS_CHANNEL_PAUSES;
+  l->resume_ms = obs_clock_mono_ms() + OBS_CLIENT_PAUSE_MS;
+}
+
 /* `count` is the counter that the ops go to. */
 static void give_up(observer_client *c, obs_client_packet *p, uint64_t *count, const char *reason) {
   p->taken = true;
@@ -178,7 +189,7 @@ static void give_out(observer_client *c, uint64_t now) {
     if (p->tries > 0) c->n.retried += p->nops;
     if (c->heard_ms == 0) c->heard_ms = obs_clock_mono_ms();
     l->state = OBS_CHANNEL_SENDS;
-    if (!obs_client_link_send(c, l, obs_client_link_way(c, l))) pause_channel(c, l);
+    if (!obs_client_link_send(c, l, obs_client_link_way(c, l))) pause_for_memory(c, l);
   }
   c->unwritten = c->o.mode == OBSERVER_PUB ? obs_client_link_queued(c) : 0;
   if (c->unwritten == 0) pthread_cond_broadcast(&c->settled);

@@ -224,15 +224,17 @@ static void *fork_often(void *arg) {
     pid_t pid = fork();
     if (pid == 0) {
       observer_counters n;
-      observer_client *other;
       alarm(60); /* a child that hangs is a failure, not a hang */
       bool ok = observer_publish(t->client, &(observer_op){.endpoint = "/child"}) == OBSERVER_E_FORKED &&
                 observer_flush(t->client, 1000) == OBSERVER_E_FORKED &&
-                observer_publish_message(t->client, "x", "y", 1, 0, NULL) == OBSERVER_E_FORKED &&
-                observer_open(&t->s.o, &other) == OBSERVER_E_OK;
+                observer_publish_message(t->client, "x", "y", 1, 0, NULL) == OBSERVER_E_FORKED;
       observer_get_counters(t->client, &n);
       ok = ok && observer_close(t->client, 1000) == OBSERVER_E_FORKED;
-      ok = ok && observer_connect(other, 30000) == OBSERVER_E_OK && observer_close(other, 30000) == OBSERVER_E_OK;
+#ifndef __SANITIZE_THREAD__ /* ThreadSanitizer allows no threads in the child of a process that has some */
+      observer_client *other;
+      ok = ok && observer_open(&t->s.o, &other) == OBSERVER_E_OK && observer_connect(other, 30000) == OBSERVER_E_OK &&
+           observer_close(other, 30000) == OBSERVER_E_OK;
+#endif
       _exit(ok ? 0 : 1);
     }
     int status = -1;
