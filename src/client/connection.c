@@ -20,12 +20,14 @@ enum { CHUNK = 64 * 1024, READ = 16 * 1024, READS = 64, IN_KEEP = 64 * 1024, ANS
 enum { PUB_QUEUE_MIN = 16, PUB_QUEUE_MAX = 4096, PONGS_MAX = 16, HEAD_MAX = OBS_CLIENT_WEBSOCKET_HEAD_MAX + 4 };
 #define REQUEST_BIT UINT32_C(0x80000000)
 
-static const char other_kind[] = "the listener there is for another kind of peer", no_memory[] = "out of memory",
-                  closed_early[] = "the connection was closed while it was made";
+static const char no_memory[] = "out of memory", closed_early[] = "the connection was closed while it was made";
 
 static const struct {
   obs_sp_protocol own;
-} modes[] = {[OBSERVER_PUSH] = {OBS_SP_PUSH}, [OBSERVER_PUB] = {OBS_SP_PUB}, [OBSERVER_ACKNOWLEDGED] = {OBS_SP_REQ}};
+  const char *peer;
+} modes[] = {[OBSERVER_PUSH] = {OBS_SP_PUSH, "PULL"},
+             [OBSERVER_PUB] = {OBS_SP_PUB, "SUB"},
+             [OBSERVER_ACKNOWLEDGED] = {OBS_SP_REQ, "REP"}};
 
 struct obs_client_item {
   obs_client_item *next;
@@ -349,17 +351,6 @@ void obs_client_connection_fini(obs_client_connection *x) {
 
 /* ---- the try to connect ---- */
 
-static const char *words_of(int error) {
-  return error == ECONNREFUSED ? "connection refused" : error == ETIMEDOUT ? "no connection in time" : NULL;
-}
-
-static void fail_with(obs_client_connection *x, int error) {
-  char why[OBS_CLIENT_TROUBLE_MAX];
-  const char *words = words_of(error);
-  if (words == NULL) snprintf(why, sizeof(why), "connection failed: %s", strerror(error));
-  end(x, words != NULL ? words : why);
-}
-
 static void open_now(obs_client_connection *x) {
   x->state = OBS_CONNECTION_OPEN;
   x->due_ms = UINT64_MAX;
@@ -439,7 +430,7 @@ static void connect_next(obs_client_connection *x, int error) {
       return;
     }
   }
-  fail_with(x, error);
+  end(x, strerror(error));
 }
 
 static void end_connecting(obs_client_connection *x) {
@@ -453,14 +444,12 @@ static void end_connecting(obs_client_connection *x) {
 }
 
 static void use_addresses(obs_client_connection *x, int error, struct addrinfo *found) {
-  char why[OBS_CLIENT_TROUBLE_MAX];
-  if (error == 0) {
-    x->found = x->next = found;
-    connect_next(x, 0);
+  if (error != 0) {
+    end(x, gai_strerror(error));
     return;
   }
-  snprintf(why, sizeof(why), "connection failed: %s", gai_strerror(error));
-  end(x, why);
+  x->found = x->next = found;
+  connect_next(x, 0);
 }
 
 static void dial(obs_client_connection *x) {
@@ -590,7 +579,7 @@ static bool parse(obs_client_connection *x) {
   char why[OBS_CLIENT_TROUBLE_MAX];
   size_t at = 0;
   parse_result result = READ_ON;
-  snprintf(why, sizeof(why), "%s", other_kind);
+  snprintf(why, sizeof(why), "the listener there is not a %s socket (wrong port?)", modes[x->client->o.mode].peer);
   while (result == READ_ON && at < x->in.len) {
     const uint8_t *p = (const uint8_t *)x->in.p + at;
     size_t n = x->in.len - at, used = 0;
@@ -630,7 +619,7 @@ static void end_broken(obs_client_connection *x, io_result result) {
   } else if (result == IO_ENDED || error == ECONNRESET || error == EPIPE) {
     end(x, closed_early);
   } else {
-    fail_with(x, error);
+    end(x, strerror(error));
   }
 }
 

@@ -1,8 +1,8 @@
 /* A plain loop of observer_publish, the op of bench_op.h as a struct.
  *
- *   bench_client URL OPS     push: prints `start`, publishes, waiting for room, and prints `ns N`, the time of the loop
- * an op; flushes, prints `flushed`, and stays until stdin ends bench_client none OPS    the same to nobody, in rounds
- * that fit in the queue: prints `ns N`, the cost of a call */
+ *   bench_client URL OPS    push: prints `start`, publishes, waiting for room, and prints `ns N`, the time of the loop
+ *                           an op; flushes, prints `flushed`, and stays until stdin ends
+ *   bench_client none OPS   the same to nobody, in rounds that fit in the queue: prints `ns N`, the cost of a call */
 #include <observer/observer.h>
 
 #include <stdio.h>

@@ -161,7 +161,7 @@ class Library(ClientsTest):
         self.assertEqual(trouble(url), "%s: TLS failed: the daemon's certificate does not name 127.0.0.1" % url)
         url = wants.url("pull")
         self.assertRegex(trouble(url), r"\A%s: TLS failed: .*: does the daemon want a certificate of this side\?\Z" % re.escape(url))
-        self.assertEqual(trouble(gone), gone + ": connection refused")
+        self.assertEqual(trouble(gone), gone + ": Connection refused")
         result = self.tool("push", url, count=5, tls_cert=mailer.cert, tls_key=mailer.key, flush=20000).result()
         self.assertEqual((result["flush"], result["trouble"]), ("ok", "ok"))
 

@@ -370,8 +370,8 @@ class Logs(ConfigTest):
 
     def totals(self, daemon):
         """Of the lines of cycles, as text or JSON."""
-        rows = []
-        for line in daemon.stderr().splitlines():
+        rows, log = [], daemon.stderr()
+        for line in log.splitlines():
             text = re.fullmatch(r"\S+Z info observerd: \[observer\] cycle (\d+): (\{.*\})", line)
             if text:
                 row = json.loads(text[2])
@@ -383,7 +383,7 @@ class Logs(ConfigTest):
                 self.assertEqual(row.pop("message"), "[observer] cycle %d" % row.pop("cycle"))
                 self.assertRegex(row.pop("time"), r"Z$")
                 rows.append(row)
-        self.assertEqual(daemon.stderr().count("[observer] cycle"), len(rows))
+        self.assertEqual(log.count("[observer] cycle"), len(rows))
         return rows
 
     def test_cycle_line(self):

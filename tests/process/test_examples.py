@@ -134,7 +134,7 @@ class C(DaemonTest):
         program = self.tree.compile_example("acknowledged")
         done = subprocess.run([program, url, spool], env=self.tree.env(), capture_output=True, text=True,
                               timeout=120 * SLOW)
-        self.assertEqual((done.returncode, done.stdout, done.stderr), (1, "", "acknowledged: %s: connection refused\n" % url))
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (1, "", "acknowledged: %s: Connection refused\n" % url))
         daemon = self.start(rep=url)
         lines = run(program, url, spool, env=self.tree.env()).splitlines()
         self.assertEqual(sum(line.startswith("(spooled) ") for line in lines), 3, lines)

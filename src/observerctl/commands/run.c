@@ -181,8 +181,8 @@ static void publish(way *w, observer_builder *b) {
   const char *spool = obs_args_text(w->args, "spool");
   if (w->url == NULL && obs_publisher_find(w->args, w->mode, w->timeout_ms, found, error, sizeof(error))) {
     w->url = found;
-  } else if (w->url == NULL && spool != NULL) { /* it goes there, as it does when nobody listens */
-    w->url = "inproc://away";
+  } else if (w->url == NULL && spool != NULL) { /* it goes there, as it does when nobody listens: nobody can, there */
+    w->url = "ipc:///dev/null/nobody";
     warn(w, "kept in the spool", error);
   } else if (w->url == NULL) {
     warn(w, "not published", error);

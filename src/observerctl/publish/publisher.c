@@ -5,14 +5,13 @@
 #include "observerctl/ask/fetch.h"
 #include "observerctl/cli/args.h"
 
-#include <nng/nng.h>
 #include <stdlib.h>
 
 /* SLICE_MS: libobserver knows no signals, so they are looked for that often; PUB needs a quiet moment that is shorter.
  * GRACE_MS: what is under way when a signal comes may take so long. At a rate, a batch is sent MESSAGES_A_SECOND times
  * a second, so that the flow is even. MESSAGE_OPS: libobserver's limit. ASK_MS: for the daemon's answer where its
  * sockets are. */
-enum { SLICE_MS = 200, GRACE_MS = 300, PROBE_MS = 1000, MESSAGES_A_SECOND = 10, MESSAGE_OPS = 1000 };
+enum { SLICE_MS = 200, GRACE_MS = 300, MESSAGES_A_SECOND = 10, MESSAGE_OPS = 1000 };
 enum { MESSAGE_BYTES = 1 << 20, ASK_MS = 5000 };
 
 struct obs_publisher_item {
@@ -149,27 +148,13 @@ static void on_delivery(void *arg, const observer_delivery *d) {
   item->reason = d->reason != NULL ? strdup(d->reason) : NULL;
 }
 
-/* NNG dials in the background and hardly reports why that fails: a plain connection shows the reason. Of TLS the
- * library knows more. */
+/* What has not failed either hangs, or waits for a peer of another kind. */
 static bool fail_to_connect(obs_publisher *p) {
-  nng_stream_dialer *dialer = NULL;
-  nng_aio *aio = NULL;
   char text[128], why[256];
-  if (obs_dial_tls_is(p->url) && observer_get_trouble(p->client, why, sizeof(why)) == OBSERVER_E_NET)
-    return fail(p, strncmp(why, p->url, strlen(p->url)) == 0 ? why + strlen(p->url) + 2 : why, true);
+  size_t url = strlen(p->url);
   snprintf(text, sizeof(text), "the listener there is not a %s socket (wrong port?), or it hangs", modes[p->mode].peer);
-  int rv = nng_aio_alloc(&aio, NULL, NULL);
-  if (rv == 0) rv = nng_stream_dialer_alloc(&dialer, p->url);
-  if (rv == 0) {
-    nng_aio_set_timeout(aio, PROBE_MS);
-    nng_stream_dialer_dial(dialer, aio);
-    nng_aio_wait(aio);
-    rv = nng_aio_result(aio);
-    if (rv == 0) nng_stream_free(nng_aio_get_output(aio, 0));
-  }
-  if (dialer != NULL) nng_stream_dialer_free(dialer);
-  if (aio != NULL) nng_aio_free(aio);
-  return fail(p, rv == 0 ? text : nng_strerror(rv), true);
+  if (observer_get_trouble(p->client, why, sizeof(why)) != OBSERVER_E_NET) return fail(p, text, true);
+  return fail(p, strncmp(why, p->url, url) == 0 ? why + url + 2 : why, true);
 }
 
 static bool is_interrupted(void *arg) {
