@@ -1,5 +1,10 @@
 /* Keys and values: a stream with one message a key, as every NATS client reads it. Values are asked of the stream's
- * leader, so that what was written is what is read, and a write says which revision it replaces. */
+ * leader, so that what was written is what is read, and a write says which revision it replaces.
+ *
+ * What nats-server 2.9 gets wrong is left alone as far as that goes: its servers each count the writes that were
+ * refused, and lose that count when they are started again; and what was purged under one key they then take for a
+ * purge of all keys. Either way their copies of the bucket come to differ. So a key that is made is asked for first,
+ * and one is deleted by its message. */
 #include "nats/internal.h"
 
 #include <stdio.h>
@@ -29,7 +34,6 @@ static observer_err make_bucket(obs_nats_kv *kv, uint32_t replicas, uint64_t ttl
   config.MaxMsgsPerSubject = 1;
   config.Replicas = replicas;
   config.AllowRollup = true;
-  config.DenyDelete = true;
   config.AllowDirect = true;
   config.MaxAge = (int64_t)ttl_ms * NS_PER_MS;
   config.Duplicates = ttl_ms > 0 && config.MaxAge < duplicates ? config.MaxAge : duplicates;
@@ -76,15 +80,20 @@ static bool is_deleted(natsMsg *msg) {
          (strcmp(operation, "DEL") == 0 || strcmp(operation, "PURGE") == 0);
 }
 
-observer_err obs_nats_kv_get(obs_nats_kv *kv, const char *key, obs_buf *value, uint64_t *revision, char *why) {
+/* The key's last message, which may say that it was deleted. */
+static observer_err find(const obs_nats_kv *kv, const char *key, natsMsg **msg, char *why) {
   char subject[SUBJECT_MAX_BYTES];
-  natsMsg *msg = NULL;
   jsErrCode code = 0;
+  *msg = NULL;
   observer_err err = name_subject(kv, key, subject, why);
   if (err != OBSERVER_E_OK) return err;
   if (!obs_nats_is_connected(kv->n)) return OBSERVER_E_NET;
-  natsStatus s = js_GetLastMsg(&msg, kv->n->js, kv->stream, subject, NULL, &code);
-  err = obs_nats_fail(s, code, key, why);
+  return obs_nats_fail(js_GetLastMsg(msg, kv->n->js, kv->stream, subject, NULL, &code), code, key, why);
+}
+
+observer_err obs_nats_kv_get(obs_nats_kv *kv, const char *key, obs_buf *value, uint64_t *revision, char *why) {
+  natsMsg *msg = NULL;
+  observer_err err = find(kv, key, &msg, why);
   if (err == OBSERVER_E_OK && is_deleted(msg)) {
     obs_nats_say(why, "%s: deleted", key);
     err = OBSERVER_E_NOTFOUND;
@@ -119,25 +128,17 @@ static observer_err put(obs_nats_kv *kv, const char *key, const void *value, siz
 }
 
 /* A key that another client has deleted leaves a message which is no value, but which must be replaced. */
-static observer_err find_deleted(obs_nats_kv *kv, const char *key, uint64_t *revision) {
-  char subject[SUBJECT_MAX_BYTES];
-  natsMsg *msg = NULL;
-  observer_err err = name_subject(kv, key, subject, NULL);
-  if (err != OBSERVER_E_OK) return err;
-  natsStatus s = js_GetLastMsg(&msg, kv->n->js, kv->stream, subject, NULL, NULL);
-  err = s == NATS_OK && is_deleted(msg) ? OBSERVER_E_OK : OBSERVER_E_LOCKED;
-  if (err == OBSERVER_E_OK) *revision = natsMsg_GetSequence(msg);
-  natsMsg_Destroy(msg);
-  return err;
-}
-
 observer_err obs_nats_kv_create(obs_nats_kv *kv, const char *key, const void *value, size_t len, uint64_t *revision,
                                 char *why) {
-  uint64_t none = 0, deleted;
-  observer_err err = put(kv, key, value, len, &none, revision, why);
-  if (err == OBSERVER_E_LOCKED && find_deleted(kv, key, &deleted) == OBSERVER_E_OK)
-    err = put(kv, key, value, len, &deleted, revision, why);
-  return err;
+  natsMsg *msg = NULL;
+  observer_err err = find(kv, key, &msg, why);
+  uint64_t expected = err == OBSERVER_E_OK ? natsMsg_GetSequence(msg) : 0;
+  bool is_there = err == OBSERVER_E_OK && !is_deleted(msg);
+  natsMsg_Destroy(msg);
+  if (err != OBSERVER_E_OK && err != OBSERVER_E_NOTFOUND) return err;
+  if (!is_there) return put(kv, key, value, len, &expected, revision, why);
+  obs_nats_say(why, "%s: is there", key);
+  return OBSERVER_E_LOCKED;
 }
 
 observer_err obs_nats_kv_update(obs_nats_kv *kv, const char *key, const void *value, size_t len, uint64_t expected,
@@ -150,17 +151,37 @@ observer_err obs_nats_kv_put(obs_nats_kv *kv, const char *key, const void *value
   return put(kv, key, value, len, NULL, revision, why);
 }
 
-/* Its message is removed: a mark that it was deleted would stay for ever, and keys of checkpoints never come again. */
-observer_err obs_nats_kv_delete(obs_nats_kv *kv, const char *key, char *why) {
+static observer_err purge(const obs_nats_kv *kv, const char *key, char *why) {
   char subject[SUBJECT_MAX_BYTES];
   jsOptions options;
   jsErrCode code = 0;
   observer_err err = name_subject(kv, key, subject, why);
   if (err != OBSERVER_E_OK) return err;
-  if (!obs_nats_is_connected(kv->n)) return OBSERVER_E_NET;
   (void)jsOptions_Init(&options);
   options.Stream.Purge.Subject = subject;
   return obs_nats_fail(js_PurgeStream(kv->n->js, kv->stream, &options, &code), code, key, why);
+}
+
+static observer_err find_seq(const obs_nats_kv *kv, const char *key, uint64_t *seq, char *why) {
+  natsMsg *msg = NULL;
+  observer_err err = find(kv, key, &msg, why);
+  *seq = err == OBSERVER_E_OK ? natsMsg_GetSequence(msg) : 0;
+  natsMsg_Destroy(msg);
+  return err;
+}
+
+/* Its message is removed: a mark that it was deleted would stay for ever, and keys of checkpoints never come again. A
+ * bucket that others have made, or an earlier version, refuses that, and is told to purge the key. */
+observer_err obs_nats_kv_delete(obs_nats_kv *kv, const char *key, char *why) {
+  uint64_t seq, left;
+  jsErrCode code = 0;
+  observer_err err = find_seq(kv, key, &seq, why);
+  if (err == OBSERVER_E_OK) err = obs_nats_fail(js_DeleteMsg(kv->n->js, kv->stream, seq, NULL, &code), code, key, why);
+  if (code == JSStreamMsgDeleteFailed || code == JSSequenceNotFoundErr) {
+    err = find_seq(kv, key, &left, why);
+    if (err == OBSERVER_E_OK && left == seq) err = purge(kv, key, why);
+  }
+  return err == OBSERVER_E_NOTFOUND ? OBSERVER_E_OK : err;
 }
 
 observer_err obs_nats_kv_keys(obs_nats_kv *kv, const char *prefix, void (*fn)(void *arg, const char *key), void *arg,

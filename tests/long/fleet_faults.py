@@ -29,6 +29,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "process"))
 import fleet_net  # noqa: E402
 import harness  # noqa: E402
 import nats  # noqa: E402
+import replicas  # noqa: E402
 from fleet_truth import Missing, Truth  # noqa: E402
 from harness import wait_until  # noqa: E402
 from recount import lifetime_of  # noqa: E402
@@ -194,6 +195,10 @@ class Fleet:
             held = [self.held(w) for w in self.running]
             return sum(held) == PARTITIONS and all(low <= n <= high for n in held)
         wait_until(settled, seconds, "partitions to be shared out among %d" % len(self.running))
+
+    def compare_replicas(self, when):
+        for line in replicas.describe(replicas.find_different(self.servers)):
+            print("  %s: %s" % (when, line), flush=True)
 
     # -- what must hold
 
@@ -539,6 +544,7 @@ def put_line(text, cells, whole, said):
 
 def run_case(f, text, function, share):
     before, lost = f.figures(), f.truth.lost
+    f.compare_replicas("before")
     f.go()
     f.flow(1)
     said = function(f) or ""
@@ -546,8 +552,10 @@ def run_case(f, text, function, share):
     while f.count() - before["acknowledged"] < share and time.monotonic() < end:
         time.sleep(0.2)
     f.wait_current()
+    f.compare_replicas("settled?")
     f.wait_settled(WHOLE)
     whole = f.check()
+    f.compare_replicas("behind")
     after = f.figures()
     if f.truth.lost > lost:
         said = "%d ops were on no other disk" % (f.truth.lost - lost)

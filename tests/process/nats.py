@@ -121,6 +121,15 @@ class Servers:
                 shutil.rmtree(self.store(n), ignore_errors=True)
                 self.start(n, ready=False)
 
+    def states(self):
+        """What each server's own copy of each stream is: by stream, by server."""
+        found = {}
+        for n in range(self.count):
+            for account in (self.ask(n, "/jsz?accounts=true&streams=true") or {}).get("account_details") or []:
+                for stream in account.get("stream_detail") or []:
+                    found.setdefault(stream["name"], {})[n] = stream["state"]
+        return found
+
     def kill(self, n=0):
         """kill -9."""
         self.processes[n].kill()

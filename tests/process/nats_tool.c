@@ -7,6 +7,7 @@
  *   nats_tool ... sums URL [FROM]                           the same, of each row only [seq, CRC-32 of its line]
  *   nats_tool ... again URL EDGE P AFTER                    asks an edge as a worker does
  *   nats_tool ... put URL BUCKET KEY VALUE                  writes a key
+ *   nats_tool ... delete URL BUCKET KEY                     deletes it
  *   nats_tool ... ask URL SUBJECT TEXT                      what is answered to a message
  *   nats_tool ... answers URL SUBJECT TEXT COUNT MS         a row for each message that answers one, up to COUNT or MS:
  *                                                           what its subject ends with, and its text
@@ -139,6 +140,14 @@ static void put(obs_nats *n, const char *bucket, const char *key, const char *va
   obs_nats_kv *kv;
   observer_err err = obs_nats_kv_open(n, bucket, 1, 0, &kv, why);
   if (err == OBSERVER_E_OK) err = obs_nats_kv_put(kv, key, value, strlen(value), NULL, why);
+  if (err != OBSERVER_E_OK) die(key, err);
+  obs_nats_kv_close(kv);
+}
+
+static void remove_key(obs_nats *n, const char *bucket, const char *key) {
+  obs_nats_kv *kv;
+  observer_err err = obs_nats_kv_open(n, bucket, 1, 0, &kv, why);
+  if (err == OBSERVER_E_OK) err = obs_nats_kv_delete(kv, key, why);
   if (err != OBSERVER_E_OK) die(key, err);
   obs_nats_kv_close(kv);
 }
@@ -329,6 +338,8 @@ int main(int argc, char **argv) {
     again(n, argv[3], (uint32_t)strtoul(argv[4], NULL, 10), strtoull(argv[5], NULL, 10));
   else if (strcmp(command, "put") == 0 && argc == 6)
     put(n, argv[3], argv[4], argv[5]);
+  else if (strcmp(command, "delete") == 0 && argc == 5)
+    remove_key(n, argv[3], argv[4]);
   else if (strcmp(command, "publish") == 0 && argc == 5)
     publish(n, argv[3], argv[4]);
   else if (strcmp(command, "feed") == 0 && argc == 5)

@@ -1,9 +1,11 @@
 """A fleet's stream that loses, repeats or spoils what was in it, and buckets that are lost: the summary is at the end a recount."""
 
+import json
 import signal
 import subprocess
 
 import nats
+import replicas
 from fleet import PARTITIONS, FleetTest
 from harness import SLOW, main, wait_until
 
@@ -90,6 +92,44 @@ class Stream(FleetTest):
             for _ in range(3):
                 asked("ask", "$JS.API.STREAM.LEADER.STEPDOWN.TWICE", "")
                 self.assertEqual(asked("info", "TWICE")["id"], first)
+
+    def test_the_servers_copies_stay_the_same(self):
+        """Also when each is killed and has to read again what it was told: nats-server 2.9 does not come to the same where writes
+        were refused, or keys purged, meanwhile."""
+        servers = self.servers(count=3)
+        edge = self.edge(servers, "edge", "--replicas", "3")
+        worker = self.worker(servers, "worker", "--replicas", "3")
+        for _ in range(4):  # checkpoints: the third one takes the place of the first
+            self.wait_settled(worker)
+            self.record(edge, 500)
+            self.check(edge, edge)
+            worker.restart()
+        self.wait_settled(worker)
+        kept = lambda: self.ask(servers, "$JS.API.STREAM.INFO.KV_OBSERVER_CHECKPOINTS")["state"]
+        self.assertGreater(kept()["last_seq"], kept()["messages"])
+        for n in range(3):
+            servers.kill(n)
+            servers.start(n)
+            self.record(edge, 500)
+            self.check(edge, edge, seconds=90)
+            self.wait_settled(worker)
+            self.assertEqual(replicas.describe(replicas.find_different(servers)), [])
+
+    def test_a_key_is_deleted_in_any_bucket(self):
+        """Also in one that another client has made, as they all do: it refuses that a message is deleted."""
+        servers = self.servers()
+        url = servers.urls[0]
+        config = {"name": "KV_OTHERS", "subjects": ["$KV.OTHERS.>"], "retention": "limits", "storage": "file", "discard": "new",
+                  "max_msgs_per_subject": 1, "max_msgs": -1, "max_bytes": -1, "max_consumers": -1, "num_replicas": 1,
+                  "deny_delete": True, "allow_rollup_hdrs": True, "allow_direct": True}
+        made, = nats.tool("ask", "$JS.API.STREAM.CREATE.KV_OTHERS", json.dumps(config), url=url)
+        self.assertNotIn("error", made)
+        for bucket in ("OWN", "OTHERS"):
+            for key, value in (("a", "1"), ("b", "2"), ("a", "3")):
+                nats.tool("put", bucket, key, value, url=url)
+            for _ in range(2):  # no such key is no failure
+                nats.tool("delete", bucket, "a", url=url)
+            self.assertEqual(nats.letters("KV_" + bucket, url=url), [("$KV.%s.b" % bucket, {}, b"2")])
 
     def test_what_cannot_be_read_is_put_aside(self):
         servers, edge, worker = self.edge_and_worker()

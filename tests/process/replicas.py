@@ -1,0 +1,39 @@
+"""Whether the servers' copies of each stream are the same, while those who write go on (nats.py's Servers).
+
+A cluster of nats-server 2.9 may have copies that differ, for good and without a word in its log: then what a client is told depends
+on who leads the stream, and on the server that its consumer is at.
+"""
+
+import time
+
+COMPARED = ("messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts")
+WATCHED = 15  # seconds until copies that were never the same are taken for different ones
+
+
+def is_same(copies, count):
+    """Each server has the stream, as the others have it. Of one that is empty a server that was started again says less."""
+    if len(copies) != count:
+        return False
+    empty = all(copy["messages"] == 0 for copy in copies.values())
+    return len({tuple(copy[name] for name in (("last_seq",) if empty else COMPARED)) for copy in copies.values()}) == 1
+
+
+def find_different(servers):
+    """Streams whose copies differ, as they were seen last: by stream, by server. Heartbeats are written all the time, and servers are
+    asked one behind the other: copies that were the same once are the same."""
+    end = time.monotonic() + WATCHED
+    same = set()
+    while True:
+        states = servers.states()
+        same.update(name for name, copies in states.items() if is_same(copies, servers.count))
+        different = {name: copies for name, copies in states.items() if name not in same}
+        if (states and not different) or time.monotonic() > end:
+            return different
+        time.sleep(0.05)
+
+
+def describe(different):
+    """A line for each stream."""
+    return ["replicas differ: %s: %s" % (name, "; ".join(
+        "n%d %s" % (n, ", ".join("%s %s" % (key, copy[key]) for key in COMPARED)) for n, copy in sorted(copies.items())))
+            for name, copies in sorted(different.items())]
