@@ -5,6 +5,7 @@ own), from which one thing after another is taken while ops come in: killed, cut
 
 N ops are acknowledged in all, as many during each case (1,000,000; --rate a second and edge). Behind each case every
 acknowledged op must be in the stream, as the edges' journals have it, and the fleet's summary must be the recount, each op once.
+Where the servers' copies of a stream differ behind a case (nats-server 2.9), that is printed, and what proto/fleet.md says is done.
 Prints a line a case, and ends with 1 when one has failed. Needs root, and the build's tests (OBSERVER_BUILD).
 """
 
@@ -75,6 +76,7 @@ class Fleet:
         self.net = fleet_net.Net()
         self.servers = fleet_net.Servers(os.path.join(work, "nats"), [self.net.place("n%d" % n) for n in range(3)])
         self.totals, self.last = collections.Counter(), {}
+        self.emptied = 0  # servers, because their copies were odd
         self.truth = Truth()
         self.edges = [self.make("e%d" % n, "--forward", ["--spool-bytes", SPOOL, "--segment-bytes", "0"], True)
                       for n in range(EDGES)]
@@ -139,6 +141,11 @@ class Fleet:
         for producers in self.producers:
             producers.tell("go %g" % self.rate)
 
+    def hold(self):
+        """Until everything that is under way is acknowledged."""
+        for producers in self.producers:
+            producers.tell("hold")
+
     def count(self):
         return sum(p.tell("count") and p.acknowledged for p in self.producers)
 
@@ -196,9 +203,30 @@ class Fleet:
             return sum(held) == PARTITIONS and all(low <= n <= high for n in held)
         wait_until(settled, seconds, "partitions to be shared out among %d" % len(self.running))
 
-    def compare_replicas(self, when):
-        for line in replicas.describe(replicas.find_different(self.servers)):
-            print("  %s: %s" % (when, line), flush=True)
+    def compare_replicas(self, seconds=replicas.WATCHED):
+        """Whether the servers' copies of a stream differ; says which and how."""
+        different = replicas.find_different(self.servers, seconds)
+        for line in replicas.describe(different):
+            print("  " + line, flush=True)
+        return different
+
+    def mend_replicas(self):
+        """What an operator of nats-server 2.9 has to do where copies of a stream differ (proto/fleet.md): one server after the
+        other whose copy is odd gets all of its copies anew. Whom that has emptied."""
+        different, emptied = self.compare_replicas(), []
+        odd = set()
+        for name, copies in different.items():
+            leader = self.ask("$JS.API.STREAM.INFO." + name)["cluster"]["leader"]
+            odd |= replicas.find_odd(copies, int(leader[1:]), self.servers.count)
+        for n in sorted(odd):
+            print("  n%d is stopped, its store emptied, and started" % n, flush=True)
+            self.servers.empty(n)
+            self.wait_current()
+            emptied.append("n%d" % n)
+        if odd and self.compare_replicas(WHOLE):
+            raise Missing("replicas differ, also behind emptying %s" % ", ".join(emptied))
+        self.emptied += len(emptied)
+        return emptied
 
     # -- what must hold
 
@@ -211,8 +239,6 @@ class Fleet:
             raise Missing("%s; spools: %s" % (e, [self.metric(edge, "spool_ops") for edge in self.edges])) from None
 
     def check(self):
-        for producers in self.producers:
-            producers.tell("hold")
         begin = time.monotonic()
         wait_until(self.servers.is_ready, 60, "the nats-servers")
         self.wait_forwarded()
@@ -544,21 +570,23 @@ def put_line(text, cells, whole, said):
 
 def run_case(f, text, function, share):
     before, lost = f.figures(), f.truth.lost
-    f.compare_replicas("before")
+    emptied = f.mend_replicas()  # when the case before has failed
     f.go()
     f.flow(1)
     said = function(f) or ""
     end = time.monotonic() + 600 * harness.SLOW
     while f.count() - before["acknowledged"] < share and time.monotonic() < end:
         time.sleep(0.2)
+    f.hold()
     f.wait_current()
-    f.compare_replicas("settled?")
+    emptied += f.mend_replicas()
     f.wait_settled(WHOLE)
     whole = f.check()
-    f.compare_replicas("behind")
     after = f.figures()
     if f.truth.lost > lost:
         said = "%d ops were on no other disk" % (f.truth.lost - lost)
+    if emptied:
+        said = ", ".join([said or "holds", "emptied " + " ".join(emptied)])
     cells = ["%d" % max(0, after[name] - before[name]) for name, _ in COLUMNS]
     put_line(text, cells, "%.1f" % whole, said or "holds")
 
@@ -581,9 +609,10 @@ def run(args, work):
                 put_line(text, ["-"] * len(COLUMNS), "-", "FAILED: %s" % e)
                 if not args.keep_going:
                     break
-        print("%d ops acknowledged, %d rows in the stream, %d of them twice, %d lost with a disk; %d of %d cases failed; %.0f s" % (
-            sum(p.acknowledged for p in f.producers), f.truth.stored, f.truth.stored_twice, f.truth.lost, failed, len(chosen),
-            time.monotonic() - begin))
+        print("%d ops acknowledged, %d rows in the stream, %d of them twice, %d lost with a disk; %d servers emptied whose copies "
+              "differed; %d of %d cases failed; %.0f s" % (
+                  sum(p.acknowledged for p in f.producers), f.truth.stored, f.truth.stored_twice, f.truth.lost, f.emptied, failed,
+                  len(chosen), time.monotonic() - begin))
     finally:
         if f is not None:
             f.end()

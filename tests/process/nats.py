@@ -147,6 +147,16 @@ class Servers:
                 self.start(n, ready=False)
         self.wait()
 
+    def empty(self, n):
+        """Stops a server, takes all that it has stored away, and starts it again: it gets its copies from the others."""
+        self.processes[n].terminate()
+        try:
+            self.processes[n].wait(10 * SLOW)
+        except subprocess.TimeoutExpired:
+            self.kill(n)
+        shutil.rmtree(self.store(n))
+        self.start(n, ready=False)
+
     def save(self, name):
         """Copies the stores. No server may run."""
         for n in range(self.count):

@@ -10,26 +10,38 @@ COMPARED = ("messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts")
 WATCHED = 15  # seconds until copies that were never the same are taken for different ones
 
 
-def is_same(copies, count):
-    """Each server has the stream, as the others have it. Of one that is empty a server that was started again says less."""
-    if len(copies) != count:
-        return False
-    empty = all(copy["messages"] == 0 for copy in copies.values())
-    return len({tuple(copy[name] for name in (("last_seq",) if empty else COMPARED)) for copy in copies.values()}) == 1
+def state_of(copy, is_empty):
+    """Of a stream that is empty a server that was started again says less."""
+    return (copy["last_seq"],) if is_empty else tuple(copy[name] for name in COMPARED)
 
 
-def find_different(servers):
+def group(copies):
+    """The servers, by what their copies are."""
+    is_empty = all(copy["messages"] == 0 for copy in copies.values())
+    groups = {}
+    for n, copy in copies.items():
+        groups.setdefault(state_of(copy, is_empty), set()).add(n)
+    return list(groups.values())
+
+
+def find_different(servers, seconds=WATCHED):
     """Streams whose copies differ, as they were seen last: by stream, by server. Heartbeats are written all the time, and servers are
     asked one behind the other: copies that were the same once are the same."""
-    end = time.monotonic() + WATCHED
+    end = time.monotonic() + seconds
     same = set()
     while True:
         states = servers.states()
-        same.update(name for name, copies in states.items() if is_same(copies, servers.count))
+        same.update(name for name, copies in states.items() if len(copies) == servers.count and len(group(copies)) == 1)
         different = {name: copies for name, copies in states.items() if name not in same}
         if (states and not different) or time.monotonic() > end:
             return different
         time.sleep(0.05)
+
+
+def find_odd(copies, leader, count):
+    """The servers whose copy of a stream is not to be kept: the fewer ones; else those that have another one than its leader."""
+    kept = max(group(copies), key=lambda servers: (len(servers), leader in servers))
+    return set(range(count)) - kept
 
 
 def describe(different):

@@ -1,10 +1,12 @@
-"""What the process tests share says why a test failed: what its daemons wrote last, which is gone with its directory."""
+"""What the process tests share says why a test failed: what its daemons wrote last, which is gone with its directory. And finds whose
+copy of a stream is odd."""
 
 import contextlib
 import io
 import os
 import unittest
 
+import replicas
 from harness import DaemonTest, main
 
 
@@ -65,6 +67,20 @@ class Harness(unittest.TestCase):
         said, result = self.run_one("passes")
         self.assertTrue(result.wasSuccessful())
         self.assertEqual(said, "")
+
+    def test_whose_copy_is_odd(self):
+        def copy(last, ts="2026-11-30T09:00:00Z", messages=7):
+            return {"messages": messages, "bytes": 100 * messages, "first_seq": 1, "last_seq": last, "first_ts": "2026-11-30T08:00:00Z",
+                    "last_ts": ts, "consumer_count": last}
+        for copies, odd in (((copy(7), copy(7), copy(7)), set()),
+                            ((copy(8), copy(7), copy(7)), {0}),  # also of the stream's leader, which is the first one here
+                            ((copy(7), copy(7, "2026-11-30T09:00:01Z"), copy(7)), {1}),
+                            ((copy(7), copy(8), copy(9)), {1, 2}),
+                            ((copy(7), copy(7)), {2}),  # the third one does not have it
+                            ((copy(7), copy(8)), {1, 2})):
+            self.assertEqual(replicas.find_odd(dict(enumerate(copies)), 0, 3), odd)
+        empty = {0: copy(7, messages=0), 1: copy(7, "0001-01-01T00:00:00Z", messages=0), 2: copy(7, messages=0)}
+        self.assertEqual(replicas.find_odd(empty, 0, 3), set())
 
 
 if __name__ == "__main__":
