@@ -1,6 +1,6 @@
 """Whether the servers' copies of each stream are the same, while those who write go on (nats.py's Servers).
 
-A cluster of nats-server 2.9 may have copies that differ, for good and without a word in its log: then what a client is told depends
+They can come to differ, for good and without a word in a log (proto/fleet.md): then what a client is told depends
 on who leads the stream, and on the server that its consumer is at.
 """
 
@@ -25,8 +25,8 @@ def group(copies):
 
 
 def find_different(servers, seconds=WATCHED):
-    """Streams whose copies differ, as they were seen last: by stream, by server. Heartbeats are written all the time, and servers are
-    asked one behind the other: copies that were the same once are the same."""
+    """Streams whose copies differ, as they were seen last: by stream, by server. Heartbeats are written all the time, and servers
+    are asked one behind the other: copies that were the same once are the same."""
     end = time.monotonic() + seconds
     same = set()
     while True:
@@ -38,10 +38,13 @@ def find_different(servers, seconds=WATCHED):
         time.sleep(0.05)
 
 
-def find_odd(copies, leader, count):
-    """The servers whose copy of a stream is not to be kept: the fewer ones; else those that have another one than its leader."""
-    kept = max(group(copies), key=lambda servers: (len(servers), leader in servers))
-    return set(range(count)) - kept
+def find_odd(different, kept, count):
+    """The servers that have another copy of one of these streams than the one whose copies are kept."""
+    odd = set()
+    for copies in different.values():
+        same, = [servers for servers in group(copies) if kept in servers] or [{kept}]
+        odd |= set(range(count)) - same
+    return odd
 
 
 def describe(different):
