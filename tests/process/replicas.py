@@ -1,7 +1,7 @@
 """Whether the servers' copies of each stream are the same, while those who write go on (nats.py's Servers).
 
-They can come to differ, for good and without a word in a log (proto/fleet.md): then what a client is told depends
-on who leads the stream, and on the server that its consumer is at.
+They can come to differ, for good and without a word in a log (proto/fleet.md): then what a client is told depends on who leads the
+stream, and on the server that its consumer is at.
 """
 
 import time
