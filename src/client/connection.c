@@ -1,8 +1,8 @@
 #include "client/connection.h"
 
 #include "base/clock.h"
-#include "base/sp_frame.h"
 #include "client/internal.h"
+#include "sp/frame.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -110,8 +110,8 @@ static bool queue_message(obs_client_connection *x, obs_client_body *body, size_
   if (x->to.ws) {
     item->masked = true;
     memcpy(item->mask, mask, sizeof(mask));
-    item->head_len = (uint8_t)obs_ws_head(false, id_len + len, mask, item->head);
-    obs_ws_mask(id, sizeof(id), mask, 0);
+    item->head_len = (uint8_t)obs_client_ws_head(false, id_len + len, mask, item->head);
+    obs_client_ws_mask(id, sizeof(id), mask, 0);
   } else {
     item->head_len = (uint8_t)obs_sp_frame_head(x->to.local, id_len + len, item->head);
   }
@@ -194,7 +194,7 @@ static void fill_from(obs_client_connection *x, obs_client_item *item) {
     size_t n = left < room ? left : room;
     uint8_t *to = x->chunk + x->chunk_len;
     memcpy(to, in_head ? (const char *)item->head + at : item->body->bytes + at, n);
-    if (!in_head && item->masked) obs_ws_mask(to, n, item->mask, at);
+    if (!in_head && item->masked) obs_client_ws_mask(to, n, item->mask, at);
     x->chunk_len += n;
     item->filled += n;
   }
@@ -365,7 +365,8 @@ static void begin_talk(obs_client_connection *x) {
   bool ok;
   if (x->to.ws) {
     obs_buf request = {0};
-    ok = obs_ws_request(&request, x->to.host, x->to.port, x->to.path, obs_sp_name_of(obs_sp_peer_of(own)), x->accept) &&
+    ok = obs_client_ws_request(&request, x->to.host, x->to.port, x->to.path, obs_sp_name_of(obs_sp_peer_of(own)),
+                               x->accept) &&
          say(x, request.p, request.len);
     obs_buf_fini(&request);
   } else {
@@ -513,16 +514,16 @@ static parse_result parse_frame(obs_client_connection *x, const uint8_t *p, size
   return READ_ON;
 }
 
-static bool pong(obs_client_connection *x, const obs_ws_frame *f) {
+static bool pong(obs_client_connection *x, const obs_client_ws_frame *f) {
   uint8_t out[OBS_CLIENT_WEBSOCKET_HEAD_MAX + 125], mask[4];
   if (x->nitems > OBS_CLIENT_CHANNELS_MAX + PONGS_MAX || getrandom(mask, sizeof(mask), 0) != sizeof(mask)) return false;
-  size_t head = obs_ws_head(true, f->size, mask, out);
+  size_t head = obs_client_ws_head(true, f->size, mask, out);
   memcpy(out + head, f->body, f->size);
-  obs_ws_mask(out + head, f->size, mask, 0);
+  obs_client_ws_mask(out + head, f->size, mask, 0);
   return say(x, out, head + f->size);
 }
 
-static bool take_part(obs_client_connection *x, const obs_ws_frame *f, bool last) {
+static bool take_part(obs_client_connection *x, const obs_client_ws_frame *f, bool last) {
   if (last && !x->inside) return take_message(x, f->body, f->size);
   obs_buf_append(&x->parts, f->body, f->size);
   if (x->parts.oom || x->parts.len > ANSWER_MAX) return false;
@@ -534,8 +535,8 @@ static bool take_part(obs_client_connection *x, const obs_ws_frame *f, bool last
 }
 
 static parse_result parse_websocket(obs_client_connection *x, const uint8_t *p, size_t n, size_t *used) {
-  obs_ws_frame f;
-  obs_ws_step step = obs_ws_read(x->inside, p, n, ANSWER_MAX, &f);
+  obs_client_ws_frame f;
+  obs_client_ws_step step = obs_client_ws_read(x->inside, p, n, ANSWER_MAX, &f);
   *used = f.used;
   switch (step) {
   case OBS_WS_MORE:
@@ -555,7 +556,7 @@ static parse_result parse_websocket(obs_client_connection *x, const uint8_t *p, 
 static parse_result parse_upgrade(obs_client_connection *x, const uint8_t *p, size_t n, size_t *used, char *why,
                                   size_t size) {
   unsigned status;
-  obs_ws_step step = obs_ws_answer((const char *)p, n, x->accept, used, &status);
+  obs_client_ws_step step = obs_client_ws_answer((const char *)p, n, x->accept, used, &status);
   if (step == OBS_WS_MORE) return READ_MORE;
   if (step == OBS_WS_MESSAGE) {
     open_now(x);

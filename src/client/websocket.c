@@ -30,8 +30,8 @@ static bool write_accept(const obs_buf *key, char accept[OBS_CLIENT_WEBSOCKET_AC
   return ok;
 }
 
-bool obs_ws_request(obs_buf *out, const char *host, const char *port, const char *path, const char *protocol,
-                    char accept[OBS_CLIENT_WEBSOCKET_ACCEPT_BYTES + 1]) {
+bool obs_client_ws_request(obs_buf *out, const char *host, const char *port, const char *path, const char *protocol,
+                           char accept[OBS_CLIENT_WEBSOCKET_ACCEPT_BYTES + 1]) {
   uint8_t random[16];
   obs_buf key = {0};
   if (getrandom(random, sizeof(random), 0) != sizeof(random)) return false;
@@ -62,7 +62,7 @@ static bool has_header(const char *head, size_t n, const char *name, const char 
   return false;
 }
 
-obs_ws_step obs_ws_answer(const char *p, size_t n, const char *accept, size_t *used, unsigned *status) {
+obs_client_ws_step obs_client_ws_answer(const char *p, size_t n, const char *accept, size_t *used, unsigned *status) {
   static const char version[] = "HTTP/1.1 ";
   const char *end = memmem(p, n, "\r\n\r\n", 4);
   *status = 0;
@@ -77,7 +77,7 @@ obs_ws_step obs_ws_answer(const char *p, size_t n, const char *accept, size_t *u
 
 /* ---- frames ---- */
 
-size_t obs_ws_head(bool pong, size_t size, const uint8_t mask[4], uint8_t out[OBS_CLIENT_WEBSOCKET_HEAD_MAX]) {
+size_t obs_client_ws_head(bool pong, size_t size, const uint8_t mask[4], uint8_t out[OBS_CLIENT_WEBSOCKET_HEAD_MAX]) {
   unsigned wide = size < 126 ? 0 : size <= UINT16_MAX ? 2 : 8;
   out[0] = FIN | (pong ? PONG : BINARY);
   out[1] = (uint8_t)(MASKED | (wide == 0 ? size : wide == 2 ? 126 : 127));
@@ -86,19 +86,19 @@ size_t obs_ws_head(bool pong, size_t size, const uint8_t mask[4], uint8_t out[OB
   return 2 + wide + 4;
 }
 
-void obs_ws_mask(uint8_t *p, size_t n, const uint8_t mask[4], size_t at) {
+void obs_client_ws_mask(uint8_t *p, size_t n, const uint8_t mask[4], size_t at) {
   for (size_t i = 0; i < n; i++) p[i] ^= mask[(at + i) & 3];
 }
 
-static obs_ws_step step_of(unsigned opcode, bool last) {
+static obs_client_ws_step step_of(unsigned opcode, bool last) {
   if (opcode == CLOSE) return OBS_WS_CLOSE;
   if (opcode == PING) return OBS_WS_PING;
   if (opcode == PONG) return OBS_WS_PONG;
   return last ? OBS_WS_MESSAGE : OBS_WS_PART;
 }
 
-obs_ws_step obs_ws_read(bool inside, const uint8_t *p, size_t n, size_t max, obs_ws_frame *f) {
-  *f = (obs_ws_frame){0};
+obs_client_ws_step obs_client_ws_read(bool inside, const uint8_t *p, size_t n, size_t max, obs_client_ws_frame *f) {
+  *f = (obs_client_ws_frame){0};
   if (n < 2) return OBS_WS_MORE;
   unsigned opcode = p[0] & 0x0f;
   bool last = (p[0] & FIN) != 0, control = opcode >= CLOSE;

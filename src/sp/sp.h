@@ -11,7 +11,7 @@
 #define OBS_SP_SP_H
 
 #include "sp/admit.h"
-#include "base/sp_frame.h"
+#include "sp/frame.h"
 #include "stream/stream.h"
 
 enum { OBS_SP_HANDSHAKE_MS = 10000, OBS_SP_MESSAGE_MS = 30000 };

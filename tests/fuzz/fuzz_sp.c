@@ -1,7 +1,7 @@
 /* What a peer of the bus sends: frames as they are on tcp and on ipc, WebSocket's handshake and its frames. The first
  * byte says which, the second how large a message may be. In pieces the same messages come out as at once, and each is
  * where a simple reader finds it. */
-#include "base/sp_frame.h"
+#include "sp/frame.h"
 #include "sp/websocket.h"
 
 #include "fuzz.h"

@@ -127,8 +127,8 @@ static void test_request(void **state) {
   (void)state;
   char accept[OBS_CLIENT_WEBSOCKET_ACCEPT_BYTES + 1], again[OBS_CLIENT_WEBSOCKET_ACCEPT_BYTES + 1];
   obs_buf out = {0}, second = {0}, expected = {0};
-  assert_true(obs_ws_request(&out, "::1", "80", "/bus", "rep", accept));
-  assert_true(obs_ws_request(&second, "h", "443", "/", "pull", again));
+  assert_true(obs_client_ws_request(&out, "::1", "80", "/bus", "rep", accept));
+  assert_true(obs_client_ws_request(&second, "h", "443", "/", "pull", again));
   assert_string_not_equal(accept, again);
   obs_buf_putc(&out, '\0');
   assert_non_null(strstr(out.p, "GET /bus HTTP/1.1\r\nHost: [::1]:80\r\n"));
@@ -149,7 +149,7 @@ static void test_answers(void **state) {
   (void)state;
   static const struct {
     const char *text;
-    obs_ws_step step;
+    obs_client_ws_step step;
     unsigned status;
   } cases[] = {
       {UPGRADED "Sec-WebSocket-Accept: ABC=\r\n\r\n", OBS_WS_MESSAGE, 101},
@@ -165,7 +165,7 @@ static void test_answers(void **state) {
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     size_t n = strlen(cases[i].text), used = 0;
     unsigned status;
-    assert_int_equal(obs_ws_answer(cases[i].text, n, "ABC=", &used, &status), cases[i].step);
+    assert_int_equal(obs_client_ws_answer(cases[i].text, n, "ABC=", &used, &status), cases[i].step);
     assert_int_equal(status, cases[i].status);
     if (cases[i].step == OBS_WS_MESSAGE) assert_int_equal(used, n);
   }
@@ -176,7 +176,7 @@ static void test_answers(void **state) {
     unsigned status;
     assert_non_null(exact);
     memcpy(exact, whole, n);
-    assert_int_equal(obs_ws_answer(exact, n, "ABC=", &used, &status), OBS_WS_MORE);
+    assert_int_equal(obs_client_ws_answer(exact, n, "ABC=", &used, &status), OBS_WS_MORE);
     free(exact);
   }
   char *endless = malloc(20000);
@@ -185,7 +185,7 @@ static void test_answers(void **state) {
   assert_non_null(endless);
   memset(endless, 'x', 20000);
   memcpy(endless, "HTTP/1.1 101 ", 13);
-  assert_int_equal(obs_ws_answer(endless, 20000, "ABC=", &used, &status), OBS_WS_WRONG);
+  assert_int_equal(obs_client_ws_answer(endless, 20000, "ABC=", &used, &status), OBS_WS_WRONG);
   free(endless);
 }
 
@@ -195,18 +195,18 @@ static void test_heads(void **state) {
   (void)state;
   static const uint8_t mask[4] = {1, 2, 3, 4};
   uint8_t out[OBS_CLIENT_WEBSOCKET_HEAD_MAX];
-  assert_int_equal(obs_ws_head(false, 125, mask, out), 6);
+  assert_int_equal(obs_client_ws_head(false, 125, mask, out), 6);
   assert_memory_equal(out, "\x82\xfd\1\2\3\4", 6);
-  assert_int_equal(obs_ws_head(false, 126, mask, out), 8);
+  assert_int_equal(obs_client_ws_head(false, 126, mask, out), 8);
   assert_memory_equal(out, "\x82\xfe\x00\x7e\1\2\3\4", 8);
-  assert_int_equal(obs_ws_head(false, 65535, mask, out), 8);
-  assert_int_equal(obs_ws_head(false, 65536, mask, out), 14);
+  assert_int_equal(obs_client_ws_head(false, 65535, mask, out), 8);
+  assert_int_equal(obs_client_ws_head(false, 65536, mask, out), 14);
   assert_memory_equal(out, "\x82\xff\0\0\0\0\0\1\0\0\1\2\3\4", 14);
-  assert_int_equal(obs_ws_head(true, 3, mask, out), 6);
+  assert_int_equal(obs_client_ws_head(true, 3, mask, out), 6);
   assert_memory_equal(out, "\x8a\x83\1\2\3\4", 6);
   uint8_t bytes[] = {0, 0, 0, 0, 0};
-  obs_ws_mask(bytes, 2, mask, 0); /* in pieces as at once */
-  obs_ws_mask(bytes + 2, 3, mask, 2);
+  obs_client_ws_mask(bytes, 2, mask, 0); /* in pieces as at once */
+  obs_client_ws_mask(bytes + 2, 3, mask, 2);
   assert_memory_equal(bytes, "\1\2\3\4\1", 5);
 }
 
@@ -216,7 +216,7 @@ static void test_frames(void **state) {
     const char *bytes;
     size_t n;
     bool inside;
-    obs_ws_step step;
+    obs_client_ws_step step;
     size_t size;
   } cases[] = {
       {"\x82\x03xyz", 5, false, OBS_WS_MESSAGE, 3},
@@ -240,9 +240,9 @@ static void test_frames(void **state) {
       {"\x82\x7e\x03\xe8", 4, false, OBS_WS_MORE, 1000},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-    obs_ws_frame f;
+    obs_client_ws_frame f;
     const uint8_t *p = (const uint8_t *)cases[i].bytes;
-    assert_int_equal(obs_ws_read(cases[i].inside, p, cases[i].n, 1000, &f), cases[i].step);
+    assert_int_equal(obs_client_ws_read(cases[i].inside, p, cases[i].n, 1000, &f), cases[i].step);
     if (cases[i].step == OBS_WS_WRONG) continue;
     assert_int_equal(f.size, cases[i].size);
     if (cases[i].step != OBS_WS_MORE) assert_int_equal(f.used, cases[i].n);
@@ -250,7 +250,7 @@ static void test_frames(void **state) {
       uint8_t *exact = malloc(n + 1);
       assert_non_null(exact);
       memcpy(exact + 1, p, n); /* so that what is read too far is behind the end */
-      assert_int_equal(obs_ws_read(cases[i].inside, exact + 1, n, 1000, &f), OBS_WS_MORE);
+      assert_int_equal(obs_client_ws_read(cases[i].inside, exact + 1, n, 1000, &f), OBS_WS_MORE);
       free(exact);
     }
   }

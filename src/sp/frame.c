@@ -1,4 +1,4 @@
-#include "base/sp_frame.h"
+#include "sp/frame.h"
 
 #include <string.h>
 

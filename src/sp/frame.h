@@ -1,7 +1,7 @@
 /* The mapping of the scalability protocols on a stream (proto/framing.md): the greeting, and messages with their length
  * in front. Pure; safe with any bytes. */
-#ifndef OBS_BASE_SP_FRAME_H
-#define OBS_BASE_SP_FRAME_H
+#ifndef OBS_SP_FRAME_H
+#define OBS_SP_FRAME_H
 
 #include <stdbool.h>
 #include <stddef.h>
