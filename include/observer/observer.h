@@ -188,9 +188,9 @@ typedef struct {
   uint64_t retried;           /* ops sent again, counted each time */
   uint64_t spool_failures;    /* batches that could not be written to the spool and stay in memory */
   uint64_t spool_damaged;     /* unreadable places of the spool that were skipped, each a batch or more */
-  size_t memory_bytes;        /* held for queued ops; at most queue_bytes and a batch. In PUB mode connections that are
-                                 slow hold up to as much again, each */
-  uint64_t spool_bytes;       /* in the spool, not yet acknowledged */
+  size_t memory_bytes;  /* held for queued ops; at most queue_bytes and a batch. In PUB mode each connection that is
+                           slow holds up to queue_bytes besides */
+  uint64_t spool_bytes; /* in the spool, not yet acknowledged */
 } observer_counters;
 
 void observer_get_counters(observer_client *client, observer_counters *out);

@@ -13,11 +13,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* HANDSHAKE_MS: from the look-up of the name to the greeting. CHUNK: what one write gives to the system. READS: after
+/* HANDSHAKE_MS: for the look-up of a name, for connecting to the last of its addresses, CONNECT_MS to each one before,
+ * and from there to the greeting. CHUNK: what one write gives to the system. READS: after
  * so many, other connections have their turn. ANSWER_MAX: an answer lists at most 1,000 errors. */
 enum { RECONNECT_MIN_MS = 50, RECONNECT_MAX_MS = 1000, HANDSHAKE_MS = 10000 };
 enum { CHUNK = 64 * 1024, READ = 16 * 1024, READS = 64, IN_KEEP = 64 * 1024, ANSWER_MAX = 4 * 1024 * 1024 };
-enum { PUB_QUEUE_MIN = 16, PUB_QUEUE_MAX = 4096, PONGS_MAX = 16, HEAD_MAX = OBS_CLIENT_WEBSOCKET_HEAD_MAX + 4 };
+enum { PUB_QUEUE = 4096, PONGS_MAX = 16, CONNECT_MS = 3000, HEAD_MAX = OBS_CLIENT_WEBSOCKET_HEAD_MAX + 4 };
 #define REQUEST_BIT UINT32_C(0x80000000)
 
 static const char no_memory[] = "out of memory", closed_early[] = "the connection was closed while it was made";
@@ -36,7 +37,7 @@ struct obs_client_item {
   obs_client_channel *channel; /* whose message it is; NULL: nobody waits for it */
   uint8_t head[HEAD_MAX], mask[4];
   uint8_t head_len;
-  bool masked;
+  bool masked, pong;
   size_t filled;   /* bytes that the chunk has got */
   uint64_t end_at; /* of the connection's bytes, when it is filled */
 };
@@ -67,10 +68,13 @@ static obs_client_item *add_item(obs_client_connection *x, obs_client_body *body
   x->tail = item;
   if (x->filling == NULL) x->filling = item;
   x->nitems++;
+  x->queued_bytes += len;
   return item;
 }
 
 static void free_item(obs_client_connection *x, obs_client_item *item) {
+  if (item->pong) x->npongs--;
+  x->queued_bytes -= item->len;
   obs_client_body_unref(item->body);
   free(item);
   x->nitems--;
@@ -88,13 +92,13 @@ static void remove_item(obs_client_connection *x, obs_client_item *item, obs_cli
 }
 
 /* Bytes without a frame around them: what is said before there are messages, and a WebSocket's control frames. */
-static bool say(obs_client_connection *x, const void *bytes, size_t n) {
+static obs_client_item *say(obs_client_connection *x, const void *bytes, size_t n) {
   obs_client_body *body = obs_client_body_new(n);
-  if (body == NULL) return false;
+  if (body == NULL) return NULL;
   memcpy(body->bytes, bytes, n);
-  bool ok = add_item(x, body, n) != NULL;
+  obs_client_item *item = add_item(x, body, n);
   obs_client_body_unref(body);
-  return ok;
+  return item;
 }
 
 /* `request` 0: none. */
@@ -133,13 +137,13 @@ bool obs_client_connection_send(obs_client_connection *x, obs_client_body *body,
 }
 
 bool obs_client_connection_publish(obs_client_connection *x, obs_client_body *body, size_t len) {
-  const obs_client_options *o = &x->client->o;
-  size_t most = o->queue_bytes / o->batch_bytes;
-  most = most < PUB_QUEUE_MIN ? PUB_QUEUE_MIN : most > PUB_QUEUE_MAX ? PUB_QUEUE_MAX : most;
-  if (x->nitems >= most) { /* the oldest that has not begun makes room */
-    obs_client_item *before = NULL, *item = x->head;
-    for (; item != NULL && item->filled > 0; item = item->next) before = item;
-    if (item != NULL) remove_item(x, item, before);
+  obs_client_item *before = NULL;
+  for (obs_client_item *item = x->head; item != NULL && item->filled > 0; item = item->next) before = item;
+  /* The oldest that have not begun make room. */
+  while (x->nitems >= PUB_QUEUE || (x->nitems > 0 && x->queued_bytes + len > x->client->o.queue_bytes)) {
+    obs_client_item *oldest = before != NULL ? before->next : x->head;
+    if (oldest == NULL) break;
+    remove_item(x, oldest, before);
   }
   return queue_message(x, body, len, NULL, 0);
 }
@@ -271,11 +275,9 @@ static void set_open(obs_client_connection *x, bool open, const char *why) {
 }
 
 static void free_attempt(obs_client_connection *x) {
-  obs_client_resolve_abandon(x->resolve);
-  x->resolve = NULL;
   if (x->found != NULL) freeaddrinfo(x->found);
   x->found = x->next = NULL;
-  SSL_free(x->tls);
+  obs_client_tls_end(x->tls, false);
   x->tls = NULL;
   if (x->fd >= 0) close(x->fd);
   x->fd = -1;
@@ -333,7 +335,8 @@ observer_err obs_client_connection_init(obs_client_connection *x, observer_clien
  * something that nobody has read. */
 static void part(obs_client_connection *x) {
   char unread[READ];
-  if (x->tls != NULL) (void)SSL_shutdown(x->tls);
+  obs_client_tls_end(x->tls, true);
+  x->tls = NULL;
   (void)shutdown(x->fd, SHUT_WR);
   for (unsigned i = 0; i < READS && recv(x->fd, unread, sizeof(unread), MSG_DONTWAIT) > 0; i++) continue;
 }
@@ -346,6 +349,8 @@ void obs_client_connection_fini(obs_client_connection *x) {
     free_item(x, item);
   }
   free_attempt(x);
+  obs_client_resolve_abandon(x->resolve);
+  x->resolve = NULL;
   obs_buf_fini(&x->key.answer);
 }
 
@@ -355,7 +360,10 @@ static void open_now(obs_client_connection *x) {
   x->state = OBS_CONNECTION_OPEN;
   x->due_ms = UINT64_MAX;
   x->failures = x->refusals = 0;
+  x->heard_ms = obs_clock_mono_ms();
+  x->taken = x->key.done = false; /* an answer of the connection before says nothing here */
   x->key.state = OBS_CHANNEL_FREE;
+  obs_client_link_spread(x->client);
   set_open(x, true, "");
 }
 
@@ -367,12 +375,12 @@ static void begin_talk(obs_client_connection *x) {
     obs_buf request = {0};
     ok = obs_client_ws_request(&request, x->to.host, x->to.port, x->to.path, obs_sp_name_of(obs_sp_peer_of(own)),
                                x->accept) &&
-         say(x, request.p, request.len);
+         say(x, request.p, request.len) != NULL;
     obs_buf_fini(&request);
   } else {
     uint8_t greeting[OBS_SP_GREETING_BYTES];
     obs_sp_greeting_write(own, greeting);
-    ok = say(x, greeting, sizeof(greeting));
+    ok = say(x, greeting, sizeof(greeting)) != NULL;
   }
   x->state = x->to.ws ? OBS_CONNECTION_UPGRADES : OBS_CONNECTION_GREETS;
   x->more = x->tls != NULL; /* what came with the end of its handshake */
@@ -400,6 +408,7 @@ static void shake_hands(obs_client_connection *x) {
 
 static void connected(obs_client_connection *x) {
   int yes = 1;
+  x->due_ms = obs_clock_mono_ms() + HANDSHAKE_MS;
   if (!x->to.local) (void)setsockopt(x->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)); /* only slower without */
   if (!x->to.tls) {
     begin_talk(x);
@@ -419,6 +428,7 @@ static void connect_next(obs_client_connection *x, int error) {
     const struct addrinfo *to = x->next;
     x->next = to->ai_next;
     if (x->fd >= 0) close(x->fd);
+    x->due_ms = obs_clock_mono_ms() + (x->next != NULL ? CONNECT_MS : HANDSHAKE_MS);
     x->fd = socket(to->ai_family, to->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, to->ai_protocol);
     int rc = x->fd >= 0 ? connect(x->fd, to->ai_addr, to->ai_addrlen) : -1;
     if (rc == 0) {
@@ -469,7 +479,8 @@ static void dial(obs_client_connection *x) {
     return;
   }
   x->state = OBS_CONNECTION_RESOLVES;
-  x->resolve = obs_client_resolve_start(x->to.host, x->to.port, x->to.family, x->client->wake);
+  if (x->resolve == NULL) /* else that of the last try still goes on */
+    x->resolve = obs_client_resolve_start(x->to.host, x->to.port, x->to.family, x->client->wake);
   if (x->resolve == NULL) end(x, no_memory);
 }
 
@@ -516,11 +527,15 @@ static parse_result parse_frame(obs_client_connection *x, const uint8_t *p, size
 
 static bool pong(obs_client_connection *x, const obs_client_ws_frame *f) {
   uint8_t out[OBS_CLIENT_WEBSOCKET_HEAD_MAX + 125], mask[4];
-  if (x->nitems > OBS_CLIENT_CHANNELS_MAX + PONGS_MAX || getrandom(mask, sizeof(mask), 0) != sizeof(mask)) return false;
+  if (x->npongs == PONGS_MAX || getrandom(mask, sizeof(mask), 0) != sizeof(mask)) return false;
   size_t head = obs_client_ws_head(true, f->size, mask, out);
   memcpy(out + head, f->body, f->size);
   obs_client_ws_mask(out + head, f->size, mask, 0);
-  return say(x, out, head + f->size);
+  obs_client_item *item = say(x, out, head + f->size);
+  if (item == NULL) return false;
+  item->pong = true;
+  x->npongs++;
+  return true;
 }
 
 static bool take_part(obs_client_connection *x, const obs_client_ws_frame *f, bool last) {
@@ -556,7 +571,8 @@ static parse_result parse_websocket(obs_client_connection *x, const uint8_t *p, 
 static parse_result parse_upgrade(obs_client_connection *x, const uint8_t *p, size_t n, size_t *used, char *why,
                                   size_t size) {
   unsigned status;
-  obs_client_ws_step step = obs_client_ws_answer((const char *)p, n, x->accept, used, &status);
+  obs_client_ws_step step = obs_client_ws_answer(
+      (const char *)p, n, obs_sp_name_of(obs_sp_peer_of(modes[x->client->o.mode].own)), x->accept, used, &status);
   if (step == OBS_WS_MORE) return READ_MORE;
   if (step == OBS_WS_MESSAGE) {
     open_now(x);
@@ -673,7 +689,10 @@ static void talk(obs_client_connection *x, short revents) {
 
 void obs_client_connection_step(obs_client_connection *x, short revents) {
   if (x->state != OBS_CONNECTION_RESTS && x->due_ms <= obs_clock_mono_ms()) {
-    end(x, "no connection in time");
+    if (x->state == OBS_CONNECTION_CONNECTS && x->next != NULL)
+      connect_next(x, ETIMEDOUT);
+    else
+      end(x, "no connection in time");
     return;
   }
   switch (x->state) {

@@ -2,8 +2,8 @@
  * them, the greeting, a queue of messages to write, and answers to requests.
  *
  * Threads: the client's thread, without the client's lock, which is taken for `open` and `why` alone.
- * Bounds: a try to connect takes at most HANDSHAKE_MS; an answer has at most ANSWER_MAX bytes; the queue has a message
- *   of each channel, in PUB mode PUB_QUEUE ones, beyond which the oldest is dropped.
+ * Bounds: each step of a try to connect has a deadline; an answer has at most ANSWER_MAX bytes; the queue has a message
+ *   of each channel, in PUB mode PUB_QUEUE ones of queue_bytes, beyond which the oldest is dropped.
  * Failure: what was under way ends as LOST, and the URL is dialled again after a pause. */
 #ifndef OBS_CLIENT_CONNECTION_H
 #define OBS_CLIENT_CONNECTION_H
@@ -79,12 +79,13 @@ struct obs_client_connection {
   bool more;                               /* there may be more to read, whatever poll says */
   /* What is written: items fill the chunk, which is written. */
   obs_client_item *head, *tail, *filling;
-  size_t nitems;
+  size_t nitems, npongs, queued_bytes;
   uint8_t *chunk;
   size_t chunk_len, chunk_at;
   bool chunk_secret;
   uint64_t filled, written; /* bytes of this connection */
   uint64_t progress_ms;     /* when something was written last */
+  uint64_t heard_ms;        /* when an answer came last */
   /* What is read: */
   obs_buf in, parts; /* parts: of a message in several frames of a WebSocket */
   bool inside;       /* such a message has begun */

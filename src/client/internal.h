@@ -129,7 +129,6 @@ struct observer_client {
   size_t nchannels;
   obs_client_spool *spool;
   uint64_t read_again_ms; /* the spool could not be read: not before then; 0: it could */
-  uint64_t heard_ms;      /* when the last answer came */
   uint64_t random;
   uint32_t last_request;
   bool stirred; /* a connection has begun or ended since the thread looked */
@@ -204,8 +203,10 @@ observer_err obs_client_link_open(observer_client *c, char *text, size_t size);
 /* Any thread, with the lock held: whether a daemon is connected, and if not, how the last try ended. */
 bool obs_client_link_is_connected(const observer_client *c);
 bool obs_client_link_explain(const observer_client *c, char *text, size_t size);
-/* The rest is for the thread. With the lock held: where the channel's next message can go; NULL: nowhere. In PUB mode
- * it goes to all. */
+/* The rest is for the thread. Gives channels their homes: the messages are spread over the connections. */
+void obs_client_link_spread(observer_client *c);
+/* With the lock held: where the channel's next message can go; NULL: nowhere. One that is sent again goes to another
+ * daemon, if there is one. In PUB mode each goes to all. */
 obs_client_connection *obs_client_link_way(observer_client *c, const obs_client_channel *l);
 /* Gives the channel's packet to that connection; the channel is done later. False: no memory. */
 bool obs_client_link_send(observer_client *c, obs_client_channel *l, obs_client_connection *way);

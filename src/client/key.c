@@ -90,7 +90,7 @@ static void take_answer(obs_client_connection *x) {
   char text[OBS_CLIENT_TROUBLE_MAX];
   observer_err err = obs_client_reply_key(obs_buf_view(&l->answer), text);
   l->state = OBS_CHANNEL_FREE;
-  c->heard_ms = obs_clock_mono_ms();
+  x->heard_ms = obs_clock_mono_ms();
   if (err == OBSERVER_E_OK) {
     x->taken = true;
     x->refusals = 0;

@@ -19,11 +19,14 @@ static observer_err open_tls(observer_client *c, char *text, size_t size) {
   return OBSERVER_E_OK;
 }
 
-/* In acknowledged mode messages are spread over the connections; in PUB mode they go to all. */
-static void open_channels(observer_client *c) {
-  c->nchannels = c->o.mode == OBSERVER_ACKNOWLEDGED ? c->o.in_flight : c->o.mode == OBSERVER_PUSH ? c->nconnections : 1;
+void obs_client_link_spread(observer_client *c) {
   for (size_t i = 0; i < c->nchannels && c->o.mode != OBSERVER_PUB; i++)
     c->channels[i].home = &c->connections[i % c->nconnections];
+}
+
+static void open_channels(observer_client *c) {
+  c->nchannels = c->o.mode == OBSERVER_ACKNOWLEDGED ? c->o.in_flight : c->o.mode == OBSERVER_PUSH ? c->nconnections : 1;
+  obs_client_link_spread(c);
 }
 
 observer_err obs_client_link_open(observer_client *c, char *text, size_t size) {
@@ -42,7 +45,7 @@ observer_err obs_client_link_open(observer_client *c, char *text, size_t size) {
 void obs_client_link_close(observer_client *c) {
   for (size_t i = 0; i < c->nconnections; i++) obs_client_connection_fini(&c->connections[i]);
   for (size_t i = 0; i < c->nchannels; i++) obs_buf_fini(&c->channels[i].answer);
-  SSL_CTX_free(c->tls);
+  obs_client_tls_close(c->tls);
   c->tls = NULL;
   c->nconnections = c->nchannels = 0;
 }
@@ -71,9 +74,13 @@ static bool takes_messages(const obs_client_connection *x) {
 
 /* A channel sends elsewhere while its own connection cannot; one of PUSH does not: each of them has one. */
 obs_client_connection *obs_client_link_way(observer_client *c, const obs_client_channel *l) {
-  if (l->home != NULL && takes_messages(l->home)) return l->home;
-  for (size_t i = 0; c->o.mode != OBSERVER_PUSH && i < c->nconnections; i++) {
-    if (takes_messages(&c->connections[i])) return &c->connections[i];
+  size_t n = c->o.mode == OBSERVER_PUSH ? 1 : c->nconnections;
+  const obs_client_connection *first = l->home != NULL ? l->home : &c->connections[0];
+  bool again = c->o.mode == OBSERVER_ACKNOWLEDGED && l->packet != NULL && l->packet->tries > 0 && l->at != NULL;
+  size_t from = again ? (size_t)(l->at - c->connections) + 1 : (size_t)(first - c->connections);
+  for (size_t i = 0; i < n; i++) {
+    obs_client_connection *x = &c->connections[(from + i) % c->nconnections];
+    if (takes_messages(x)) return x;
   }
   return NULL;
 }
@@ -135,25 +142,30 @@ static void time_out(observer_client *c, obs_client_channel *l, uint64_t now) {
   if (!l->done && deadline_of(c, l) <= now) obs_client_connection_cancel(l, OBS_END_TIMEDOUT);
 }
 
-static void step_all(observer_client *c, const struct pollfd *fds) {
+static void step_all(observer_client *c, const struct pollfd *fds, nfds_t n) {
+  nfds_t at = 1; /* behind the wake */
   for (size_t i = 0; i < c->nconnections; i++) {
     obs_client_connection *x = &c->connections[i];
-    obs_client_connection_step(x, fds != NULL && fds[i].fd == x->fd ? fds[i].revents : 0);
+    bool polled = at < n && fds[at].fd == x->fd;
+    obs_client_connection_step(x, polled ? fds[at++].revents : 0);
   }
 }
 
 void obs_client_link_run(observer_client *c, uint64_t until_ms) {
   struct pollfd fds[OBS_CLIENT_URLS_MAX + 1];
+  nfds_t used = 0; /* poll takes no more than there may be descriptors */
   eventfd_t n;
-  step_all(c, NULL); /* what is to be written goes out at once */
-  for (size_t i = 0; i < c->nconnections; i++) fds[i] = obs_client_connection_poll(&c->connections[i]);
-  fds[c->nconnections] = (struct pollfd){.fd = c->wake, .events = POLLIN};
+  step_all(c, NULL, 0); /* what is to be written goes out at once */
+  fds[used++] = (struct pollfd){.fd = c->wake, .events = POLLIN};
+  for (size_t i = 0; i < c->nconnections; i++) {
+    fds[used] = obs_client_connection_poll(&c->connections[i]);
+    if (fds[used].fd >= 0) used++;
+  }
   uint64_t now = obs_clock_mono_ms(), at = due(c, until_ms);
   int ms = at <= now ? 0 : at == UINT64_MAX ? -1 : at - now > INT_MAX ? INT_MAX : (int)(at - now);
-  if (poll(fds, (nfds_t)c->nconnections + 1, ms) <= 0)
-    for (size_t i = 0; i <= c->nconnections; i++) fds[i].revents = 0;
-  if (fds[c->nconnections].revents != 0) (void)eventfd_read(c->wake, &n); /* it says only that there is news */
-  step_all(c, fds);
+  if (poll(fds, used, ms) <= 0) used = 0;
+  if (used > 0 && fds[0].revents != 0) (void)eventfd_read(c->wake, &n); /* it says only that there is news */
+  step_all(c, fds, used);
   now = obs_clock_mono_ms();
   for (size_t i = 0; i < c->nchannels; i++) time_out(c, &c->channels[i], now);
   for (size_t i = 0; i < c->nconnections; i++) time_out(c, &c->connections[i].key, now);

@@ -88,7 +88,7 @@ static void settle_answer(observer_client *c, obs_client_channel *l) {
   obs_client_packet *p = l->packet;
   obs_client_verdict verdict;
   char text[OBS_CLIENT_TROUBLE_MAX] = "";
-  c->heard_ms = obs_clock_mono_ms();
+  l->at->heard_ms = obs_clock_mono_ms();
   pthread_mutex_unlock(&c->lock);
   observer_err err = obs_client_reply_settle(c, p, obs_buf_view(&l->answer), &verdict, text);
   obs_buf_reset(&l->answer, ANSWER_KEEP);
@@ -99,6 +99,7 @@ static void settle_answer(observer_client *c, obs_client_channel *l) {
     retry_or_expire(c, l);
     return;
   }
+  l->home = l->at; /* where things work */
   free_channel(l);
   c->n.delivered += verdict.delivered;
   c->n.duplicates += verdict.duplicates;
@@ -131,9 +132,8 @@ static void collect_channel(observer_client *c, obs_client_channel *l) {
   }
   if (l->end == OBS_END_TIMEDOUT) {
     obs_client_note_trouble(c, OBSERVER_E_TIMEDOUT, "no answer");
-    uint64_t now = obs_clock_mono_ms();
-    if (now - c->heard_ms >= (uint64_t)c->o.request_timeout_ms * STALE_ROUNDS) {
-      c->heard_ms = now; /* a dead connection may not be noticed otherwise */
+    uint64_t silent_ms = obs_clock_mono_ms() - l->at->heard_ms;
+    if (silent_ms >= (uint64_t)c->o.request_timeout_ms * STALE_ROUNDS) { /* it may not be noticed otherwise */
       pthread_mutex_unlock(&c->lock);
       obs_client_connection_drop(l->at);
       pthread_mutex_lock(&c->lock);
@@ -187,7 +187,6 @@ static void give_out(observer_client *c, uint64_t now) {
     l->packet = p;
     p->taken = true;
     if (p->tries > 0) c->n.retried += p->nops;
-    if (c->heard_ms == 0) c->heard_ms = obs_clock_mono_ms();
     l->state = OBS_CHANNEL_SENDS;
     if (!obs_client_link_send(c, l, obs_client_link_way(c, l))) pause_for_memory(c, l);
   }

@@ -5,9 +5,34 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+
+/* ---- OpenSSL ends before the process does ---- */
+
+/* Read by who is in OpenSSL; written, for ever, by its end. */
+static pthread_rwlock_t in_use = PTHREAD_RWLOCK_INITIALIZER;
+
+static void enter(void) {
+  (void)pthread_rwlock_rdlock(&in_use); /* fails only for who holds it already, or too many */
+}
+
+static void leave(void) {
+  (void)pthread_rwlock_unlock(&in_use);
+}
+
+static void stop_all(void) {
+  (void)pthread_rwlock_wrlock(&in_use);
+}
+
+/* Where nobody else has begun with OpenSSL, it does not end at all: a program may close its clients while it exits. */
+static void begin(void) {
+  (void)OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL); /* what fails here fails again at the first call */
+  (void)OPENSSL_atexit(stop_all);
+}
 
 /* ---- files ---- */
 
@@ -103,20 +128,15 @@ static observer_err identify(SSL_CTX *context, const obs_client_tls_files *files
   return err;
 }
 
-observer_err obs_client_tls_open(const obs_client_tls_files *files, const char *url, SSL_CTX **out, char *text,
+static observer_err open_context(const obs_client_tls_files *files, const char *url, SSL_CTX **out, char *text,
                                  size_t size) {
-  *out = NULL;
-  if ((files->cert == NULL) != (files->key == NULL)) {
-    snprintf(text, size, "%s: needs %s too", files->cert != NULL ? "tls_cert" : "tls_key",
-             files->cert != NULL ? "tls_key" : "tls_cert");
-    return OBSERVER_E_INVALID;
-  }
   SSL_CTX *context = SSL_CTX_new(TLS_client_method());
   if (context == NULL || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1) {
     SSL_CTX_free(context);
     ERR_clear_error();
     return OBSERVER_E_NOMEM;
   }
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
@@ -127,6 +147,29 @@ observer_err obs_client_tls_open(const obs_client_tls_files *files, const char *
   else
     SSL_CTX_free(context);
   return err;
+}
+
+observer_err obs_client_tls_open(const obs_client_tls_files *files, const char *url, SSL_CTX **out, char *text,
+                                 size_t size) {
+  *out = NULL;
+  if ((files->cert == NULL) != (files->key == NULL)) {
+    snprintf(text, size, "%s: needs %s too", files->cert != NULL ? "tls_cert" : "tls_key",
+             files->cert != NULL ? "tls_key" : "tls_cert");
+    return OBSERVER_E_INVALID;
+  }
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  if (pthread_once(&once, begin) != 0) return OBSERVER_E_NOMEM;
+  enter();
+  observer_err err = open_context(files, url, out, text, size);
+  leave();
+  return err;
+}
+
+void obs_client_tls_close(SSL_CTX *context) {
+  if (context == NULL) return;
+  enter();
+  SSL_CTX_free(context);
+  leave();
 }
 
 /* ---- a connection ---- */
@@ -140,14 +183,27 @@ static bool is_address(const char *host) {
 }
 
 SSL *obs_client_tls_start(SSL_CTX *context, int fd, const char *host) {
+  enter();
   SSL *tls = SSL_new(context);
   if (tls != NULL && SSL_set_fd(tls, fd) == 1 && (is_address(host) || SSL_set_tlsext_host_name(tls, host) == 1)) {
     SSL_set_connect_state(tls);
-    return tls;
+  } else {
+    SSL_free(tls);
+    tls = NULL;
+    ERR_clear_error();
   }
+  leave();
+  return tls;
+}
+
+void obs_client_tls_end(SSL *tls, bool part) {
+  if (tls == NULL) return;
+  enter();
+  ERR_clear_error();
+  if (part) (void)SSL_shutdown(tls);
   SSL_free(tls);
   ERR_clear_error();
-  return NULL;
+  leave();
 }
 
 static obs_client_tls_step step_of(SSL *tls, int rc) {
@@ -172,27 +228,36 @@ static bool is_named(SSL *tls, const char *host) {
 }
 
 obs_client_tls_step obs_client_tls_shake_hands(SSL *tls, const char *host) {
+  enter();
   ERR_clear_error();
   int rc = SSL_do_handshake(tls);
-  if (rc != 1) return step_of(tls, rc);
-  return is_named(tls, host) ? OBS_TLS_DONE : OBS_TLS_MISNAMED;
+  obs_client_tls_step step = rc != 1 ? step_of(tls, rc) : is_named(tls, host) ? OBS_TLS_DONE : OBS_TLS_MISNAMED;
+  leave();
+  return step;
 }
 
 obs_client_tls_step obs_client_tls_read(SSL *tls, void *to, size_t size, size_t *n) {
+  enter();
   ERR_clear_error();
   int rc = SSL_read_ex(tls, to, size, n);
-  return rc == 1 ? OBS_TLS_DONE : step_of(tls, rc);
+  obs_client_tls_step step = rc == 1 ? OBS_TLS_DONE : step_of(tls, rc);
+  leave();
+  return step;
 }
 
 obs_client_tls_step obs_client_tls_write(SSL *tls, const void *bytes, size_t size, size_t *n) {
+  enter();
   ERR_clear_error();
   int rc = SSL_write_ex(tls, bytes, size, n);
-  return rc == 1 ? OBS_TLS_DONE : step_of(tls, rc);
+  obs_client_tls_step step = rc == 1 ? OBS_TLS_DONE : step_of(tls, rc);
+  leave();
+  return step;
 }
 
 void obs_client_tls_explain(SSL *tls, obs_client_tls_step step, const char *host, bool has_cert, char *text,
                             size_t size) {
   static const char ask[] = ": does the daemon want a certificate of this side?";
+  enter();
   unsigned long error = ERR_peek_last_error();
   long verified = SSL_get_verify_result(tls);
   const char *reason = ERR_reason_error_string(error);
@@ -206,4 +271,12 @@ void obs_client_tls_explain(SSL *tls, obs_client_tls_step step, const char *host
   else
     snprintf(text, size, "TLS failed: %s%s", reason != NULL ? reason : "an error of OpenSSL", has_cert ? "" : ask);
   ERR_clear_error();
+  leave();
+}
+
+bool obs_client_tls_sha1(const void *bytes, size_t n, unsigned char out[OBS_CLIENT_TLS_SHA1_BYTES]) {
+  enter();
+  bool ok = SHA1(bytes, n, out) != NULL;
+  leave();
+  return ok;
 }

@@ -13,12 +13,18 @@ typedef struct {
   const char *cert, *key; /* of this side; NULL: it has none */
 } obs_client_tls_files;
 
-/* What all connections share; `url`: one of those that need it. The caller frees *out with SSL_CTX_free. For a file
- * that cannot be used INVALID with `text`, which begins with the option's name. NOMEM. */
+/* OpenSSL frees what it uses when the process exits, which must not happen under threads that go on: all its calls of
+ * this library stand in the functions below, of which none does anything any more, nor returns, from then on. */
+
+/* What all connections share; `url`: one of those that need it. The caller frees *out with obs_client_tls_close. For a
+ * file that cannot be used INVALID with `text`, which begins with the option's name. NOMEM. */
 observer_err obs_client_tls_open(const obs_client_tls_files *files, const char *url, SSL_CTX **out, char *text,
                                  size_t size);
+void obs_client_tls_close(SSL_CTX *context); /* NULL is allowed */
 /* The client's side of a handshake on a connected socket. NULL: no memory. */
 SSL *obs_client_tls_start(SSL_CTX *context, int fd, const char *host);
+/* Frees it; `part`: tells the daemon first that there is no more. NULL is allowed. */
+void obs_client_tls_end(SSL *tls, bool part);
 
 typedef enum {
   OBS_TLS_DONE,
@@ -37,5 +43,9 @@ obs_client_tls_step obs_client_tls_write(SSL *tls, const void *bytes, size_t siz
 /* At once after one of the last three: why, for a person. `has_cert`: this side has a certificate. */
 void obs_client_tls_explain(SSL *tls, obs_client_tls_step step, const char *host, bool has_cert, char *text,
                             size_t size);
+
+enum { OBS_CLIENT_TLS_SHA1_BYTES = 20 };
+/* False: no memory. */
+bool obs_client_tls_sha1(const void *bytes, size_t n, unsigned char out[OBS_CLIENT_TLS_SHA1_BYTES]);
 
 #endif

@@ -1,8 +1,8 @@
 #include "client/websocket.h"
 
 #include "base/base64.h"
+#include "client/tls.h"
 
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -17,10 +17,10 @@ enum { FIN = 0x80, MASKED = 0x80 };
 /* RFC 6455, 4.2.2. */
 static bool write_accept(const obs_buf *key, char accept[OBS_CLIENT_WEBSOCKET_ACCEPT_BYTES + 1]) {
   obs_buf text = {0}, out = {0};
-  uint8_t hash[SHA_DIGEST_LENGTH];
+  uint8_t hash[OBS_CLIENT_TLS_SHA1_BYTES];
   obs_buf_append(&text, key->p, key->len);
   obs_buf_puts(&text, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-  bool ok = !text.oom && SHA1((const unsigned char *)text.p, text.len, hash) != NULL;
+  bool ok = !text.oom && obs_client_tls_sha1(text.p, text.len, hash);
   if (ok) obs_base64_encode(&out, hash, sizeof(hash));
   ok = ok && !out.oom && out.len == OBS_CLIENT_WEBSOCKET_ACCEPT_BYTES;
   if (ok) memcpy(accept, out.p, out.len);
@@ -62,7 +62,8 @@ static bool has_header(const char *head, size_t n, const char *name, const char 
   return false;
 }
 
-obs_client_ws_step obs_client_ws_answer(const char *p, size_t n, const char *accept, size_t *used, unsigned *status) {
+obs_client_ws_step obs_client_ws_answer(const char *p, size_t n, const char *protocol, const char *accept, size_t *used,
+                                        unsigned *status) {
   static const char version[] = "HTTP/1.1 ";
   const char *end = memmem(p, n, "\r\n\r\n", 4);
   *status = 0;
@@ -72,7 +73,11 @@ obs_client_ws_step obs_client_ws_answer(const char *p, size_t n, const char *acc
   const char *digits = p + sizeof(version) - 1;
   for (unsigned i = 0; i < 3 && digits[i] >= '0' && digits[i] <= '9'; i++)
     *status = *status * 10 + (unsigned)(digits[i] - '0');
-  return *status == 101 && has_header(p, *used - 2, "sec-websocket-accept", accept) ? OBS_WS_MESSAGE : OBS_WS_WRONG;
+  char name[64];
+  (void)snprintf(name, sizeof(name), "%s.sp.nanomsg.org", protocol);
+  bool agrees = *status == 101 && has_header(p, *used - 2, "sec-websocket-accept", accept) &&
+                has_header(p, *used - 2, "sec-websocket-protocol", name);
+  return agrees ? OBS_WS_MESSAGE : OBS_WS_WRONG;
 }
 
 /* ---- frames ---- */

@@ -22,9 +22,10 @@ typedef enum {
  * "pull". False: no random numbers or no memory. */
 bool obs_client_ws_request(obs_buf *out, const char *host, const char *port, const char *path, const char *protocol,
                            char accept[OBS_CLIENT_WEBSOCKET_ACCEPT_BYTES + 1]);
-/* Reads the answer. MESSAGE: it is whole, of *used bytes, and agrees. WRONG: it does not; *status is that of the
- * answer, 0 where it is no HTTP. */
-obs_client_ws_step obs_client_ws_answer(const char *p, size_t n, const char *accept, size_t *used, unsigned *status);
+/* Reads the answer to a request of that protocol. MESSAGE: it is whole, of *used bytes, and agrees. WRONG: it does not;
+ * *status is that of the answer, 0 where it is no HTTP. */
+obs_client_ws_step obs_client_ws_answer(const char *p, size_t n, const char *protocol, const char *accept, size_t *used,
+                                        unsigned *status);
 
 /* Writes the head of a binary message of `size` bytes, or of a control frame; returns its length. */
 size_t obs_client_ws_head(bool pong, size_t size, const uint8_t mask[4], uint8_t out[OBS_CLIENT_WEBSOCKET_HEAD_MAX]);

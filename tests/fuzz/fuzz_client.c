@@ -26,11 +26,11 @@ static void handshake(const uint8_t *p, size_t size) {
   char *whole = (char *)fuzz_copy(p, size);
   size_t used = 0, early_used = 0;
   unsigned status = 0, early_status = 0;
-  obs_client_ws_step step = size > 0 ? obs_client_ws_answer(whole, size, "ABC=", &used, &status) : OBS_WS_MORE,
+  obs_client_ws_step step = size > 0 ? obs_client_ws_answer(whole, size, "rep", "ABC=", &used, &status) : OBS_WS_MORE,
                      piece = OBS_WS_MORE;
   for (size_t n = 1; piece == OBS_WS_MORE && n <= size; n++) {
     char *exact = (char *)fuzz_copy(p, n);
-    piece = obs_client_ws_answer(exact, n, "ABC=", &early_used, &early_status);
+    piece = obs_client_ws_answer(exact, n, "rep", "ABC=", &early_used, &early_status);
     free(exact);
   }
   if (step == OBS_WS_MESSAGE) FUZZ_CHECK(piece == step && used == early_used && used <= size && status == 101);

@@ -117,6 +117,12 @@ class Library(ClientsTest):
         self.assertEqual((result["flush"], result["reported_once"]), ("ok", 3000))
         self.assertEqual(sorted(n for _, n in self.rows(daemon)), list(range(3000)))
 
+    def test_exit_without_close_over_tls(self):
+        """Nothing ends in a crash while OpenSSL goes away under the client's thread."""
+        daemon = self.serve()
+        for n in range(20):
+            self.tool("push", daemon.url("pull"), count=2000, flush=1 + n % 3 * 20, end="exit").result()
+
     def test_best_effort_over_tls(self):
         wss = "wss://127.0.0.1:0/x;key=" + id_of(self.pushes)
         daemon = self.serve(pull=["tls+tcp://127.0.0.1:0;key=" + id_of(self.pushes), wss])

@@ -286,6 +286,42 @@ static void test_retry(void **state) {
   free(got);
 }
 
+/* A daemon that answers but cannot record, or does not answer, is no reason to wait: the next try goes to another, and
+ * what follows goes there at once. */
+static void test_another_daemon(void **state) {
+  (void)state;
+  enum { OPS = 50 };
+  static const answer busy[] = {ANSWER("\x84\xa8"
+                                       "accepted\x00\xaa"
+                                       "duplicates\x00\xa8"
+                                       "rejected\x00\xa5retry\xc3")},
+                      well[] = {ANSWER(ACCEPTED("\x01"))};
+  for (uint32_t in_flight = 1; in_flight <= 4; in_flight += 3) {
+    char ill[96], good[96];
+    const char *const urls[] = {ill, good, NULL};
+    observer_client *c;
+    replier a, b;
+    snprintf(ill, sizeof(ill), "%s", local("ill"));
+    snprintf(good, sizeof(good), "%s", local("good"));
+    start_replier(&a, ill, busy, 1);
+    start_replier(&b, good, well, 1);
+    observer_options o = quick;
+    o.urls = urls;
+    o.in_flight = in_flight;
+    o.batch_ops = 1;
+    o.linger_ms = -1;
+    assert_int_equal(observer_open(&o, &c), OBSERVER_E_OK);
+    for (unsigned i = 0; i < OPS; i++)
+      assert_int_equal(observer_publish_wait(c, &(observer_op){.endpoint = "/a"}, MS, NULL), OBSERVER_E_OK);
+    assert_int_equal(observer_flush(c, MS), OBSERVER_E_OK);
+    assert_int_equal(counters(c).delivered, OPS);
+    assert_int_equal(b.asked, OPS);
+    assert_int_equal(observer_close(c, MS), OBSERVER_E_OK);
+    stop_replier(&a);
+    stop_replier(&b);
+  }
+}
+
 /* None of these is an answer to two ops: each makes the client ask again, and none does harm. */
 static void test_hostile_answers(void **state) {
   (void)state;
@@ -1127,6 +1163,7 @@ int main(void) {
       cmocka_unit_test(test_verdicts),
       cmocka_unit_test(test_message_broken_off),
       cmocka_unit_test(test_retry),
+      cmocka_unit_test(test_another_daemon),
       cmocka_unit_test(test_hostile_answers),
       cmocka_unit_test(test_odd_rejections),
       cmocka_unit_test(test_message_of_another_kind),

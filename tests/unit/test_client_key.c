@@ -42,6 +42,7 @@ struct peer {
   int listener;
   bool tcp;
   pthread_t thread;
+  bool ends_at_key;     /* it ends the connection when it has taken a key */
   unsigned ops_each;    /* so many messages it answers on one connection, then it ends it; 0: any number */
   bool knows_no_keys;   /* it is older, and takes a key for an op without an endpoint */
   _Atomic bool may_not; /* the key has another scope */
@@ -133,6 +134,7 @@ static void *serve(void *arg) {
     memcpy(out + type + 8, body, 4);
     memcpy(out + type + 12, a.text, a.len);
     ok = send(c->fd, out, type + 12 + a.len, MSG_NOSIGNAL) == (ssize_t)(type + 12 + a.len);
+    if (n == 0 && c->peer->ends_at_key) break;
   }
   shutdown(c->fd, SHUT_RDWR);
   free(body);
@@ -290,6 +292,22 @@ static void test_the_key_is_first_after_each_reconnection(void **state) {
   assert_int_equal(d->naked, 0);
   assert_true(d->keys >= OPS / 5);
   assert_int_equal(observer_close(c, MS), OBSERVER_E_OK);
+  stop_peer(d);
+}
+
+/* The answer to the key and the connection's end come at once: the key was taken there, and not on the next one. */
+static void test_the_key_is_taken_and_the_connection_ends(void **state) {
+  const place *p = *state;
+  peer *d = start_peer(p->socket, NULL);
+  d->ends_at_key = true;
+  observer_options o = quick;
+  o.key = good;
+  observer_client *c = open_client(o, p->url, NULL);
+  publish(c, 20);
+  for (int tries = 0; d->keys < 10 && tries < MS; tries++) nng_msleep(1);
+  assert_int_equal(observer_close(c, 0), OBSERVER_E_TIMEDOUT);
+  assert_true(d->keys >= 10);
+  assert_int_equal(d->naked, 0);
   stop_peer(d);
 }
 
@@ -546,6 +564,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       WITH_PLACE(test_the_key_is_first),
       WITH_PLACE(test_the_key_is_first_after_each_reconnection),
+      WITH_PLACE(test_the_key_is_taken_and_the_connection_ends),
       WITH_PLACE(test_no_key),
       WITH_PLACE(test_refused_and_replaced),
       WITH_PLACE(test_another_scope),

@@ -121,7 +121,8 @@ static void test_wrong_urls(void **state) {
 
 /* ---- the handshake of a WebSocket ---- */
 
-#define UPGRADED "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+#define SWITCHED "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+#define UPGRADED SWITCHED "Sec-WebSocket-Protocol: rep.sp.nanomsg.org\r\n"
 
 static void test_request(void **state) {
   (void)state;
@@ -157,6 +158,8 @@ static void test_answers(void **state) {
       {UPGRADED "Sec-WebSocket-Accept: ABC\r\n\r\n", OBS_WS_WRONG, 101},
       {UPGRADED "Sec-WebSocket-Accepted: ABC=\r\n\r\n", OBS_WS_WRONG, 101},
       {UPGRADED "\r\n", OBS_WS_WRONG, 101},
+      {SWITCHED "Sec-WebSocket-Accept: ABC=\r\n\r\n", OBS_WS_WRONG, 101},
+      {SWITCHED "Sec-WebSocket-Protocol: pull.sp.nanomsg.org\r\nSec-WebSocket-Accept: ABC=\r\n\r\n", OBS_WS_WRONG, 101},
       {"HTTP/1.1 403 Forbidden\r\nSec-WebSocket-Accept: ABC=\r\n\r\n", OBS_WS_WRONG, 403},
       {"HTTP/1.1 \r\n\r\n", OBS_WS_WRONG, 0},
       {"HTTP/1.0 101 x\r\n", OBS_WS_WRONG, 0},
@@ -165,7 +168,7 @@ static void test_answers(void **state) {
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     size_t n = strlen(cases[i].text), used = 0;
     unsigned status;
-    assert_int_equal(obs_client_ws_answer(cases[i].text, n, "ABC=", &used, &status), cases[i].step);
+    assert_int_equal(obs_client_ws_answer(cases[i].text, n, "rep", "ABC=", &used, &status), cases[i].step);
     assert_int_equal(status, cases[i].status);
     if (cases[i].step == OBS_WS_MESSAGE) assert_int_equal(used, n);
   }
@@ -176,7 +179,7 @@ static void test_answers(void **state) {
     unsigned status;
     assert_non_null(exact);
     memcpy(exact, whole, n);
-    assert_int_equal(obs_client_ws_answer(exact, n, "ABC=", &used, &status), OBS_WS_MORE);
+    assert_int_equal(obs_client_ws_answer(exact, n, "rep", "ABC=", &used, &status), OBS_WS_MORE);
     free(exact);
   }
   char *endless = malloc(20000);
@@ -185,7 +188,7 @@ static void test_answers(void **state) {
   assert_non_null(endless);
   memset(endless, 'x', 20000);
   memcpy(endless, "HTTP/1.1 101 ", 13);
-  assert_int_equal(obs_client_ws_answer(endless, 20000, "ABC=", &used, &status), OBS_WS_WRONG);
+  assert_int_equal(obs_client_ws_answer(endless, 20000, "rep", "ABC=", &used, &status), OBS_WS_WRONG);
   free(endless);
 }
 
