@@ -24,14 +24,15 @@ def group(copies):
     return list(groups.values())
 
 
-def find_different(servers, seconds=WATCHED):
-    """Streams whose copies differ, as they were seen last: by stream, by server. Heartbeats are written all the time, and servers
-    are asked one behind the other: copies that were the same once are the same."""
+def find_different(servers, seconds=WATCHED, among=None):
+    """Streams whose copies (all, or those that are `among` these servers) differ, as they were seen last: by stream, by server.
+    Heartbeats are written all the time, and servers are asked one behind the other: copies that were the same once are the same."""
     end = time.monotonic() + seconds
+    among = among or range(servers.count)
     same = set()
     while True:
-        states = servers.states()
-        same.update(name for name, copies in states.items() if len(copies) == servers.count and len(group(copies)) == 1)
+        states = {name: {n: copies[n] for n in among if n in copies} for name, copies in servers.states().items()}
+        same.update(name for name, copies in states.items() if len(copies) == len(among) and len(group(copies)) == 1)
         different = {name: copies for name, copies in states.items() if name not in same}
         if (states and not different) or time.monotonic() > end:
             return different
