@@ -155,8 +155,8 @@ void obs_client_link_run(observer_client *c, uint64_t until_ms) {
   struct pollfd fds[OBS_CLIENT_URLS_MAX + 1];
   nfds_t used = 0; /* poll takes no more than there may be descriptors */
   eventfd_t n;
-  step_all(c, NULL, 0); /* what is to be written goes out at once */
   fds[used++] = (struct pollfd){.fd = c->wake, .events = POLLIN};
+  step_all(c, fds, used); /* what is to be written goes out at once */
   for (size_t i = 0; i < c->nconnections; i++) {
     fds[used] = obs_client_connection_poll(&c->connections[i]);
     if (fds[used].fd >= 0) used++;
