@@ -379,6 +379,9 @@ static void take_failure(obs_edge *e, obs_edge_part *p, uint64_t now) {
                p->why[0] != '\0' ? p->why : observer_strerror(p->err));
   pthread_mutex_lock(&e->mutex);
   e->counts.errors++;
+  /* Without an answer it may be there: that is looked up first. What is sent twice a server refuses, and copies of a
+   * stream can come to differ where 2.9 has refused something (nats/kv.c). */
+  if (p->err == OBSERVER_E_TIMEDOUT) e->resync = true;
   p->err = OBSERVER_E_OK; /* counted */
   pthread_mutex_unlock(&e->mutex);
   p->retry_at = now + RETRY_MS;

@@ -13,6 +13,7 @@ import base64
 import json
 import os
 import shutil
+import socket
 import subprocess
 import unittest
 import urllib.request
@@ -184,6 +185,36 @@ class Servers:
 
     def __exit__(self, *_):
         self.stop()
+
+
+class Ear:
+    """Hears each message that is published under the subject, also one that a stream refuses."""
+
+    def __init__(self, url, subject):
+        host, port = url.split("//")[1].split(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=30 * SLOW)
+        self.stream = self.socket.makefile("rb")
+        self.socket.sendall(b'CONNECT {"verbose":false,"headers":true}\r\nSUB %s 1\r\nPING\r\n' % subject.encode())
+        while self.stream.readline() != b"PONG\r\n":
+            pass
+
+    def heard(self):
+        """The headers of all until now."""
+        found = []
+        self.socket.sendall(b"PING\r\n")
+        while True:
+            words = self.stream.readline().split()
+            if words[0] == b"PONG":
+                return found
+            if words[0] == b"PING":
+                self.socket.sendall(b"PONG\r\n")
+            elif words[0] in (b"MSG", b"HMSG"):
+                message = self.stream.read(int(words[-1]) + 2)
+                found.append(message[:int(words[-2])] if words[0] == b"HMSG" else b"")
+
+    def close(self):
+        self.stream.close()
+        self.socket.close()
 
 
 def tool(*args, url, options=(), check=True, quiet=False):

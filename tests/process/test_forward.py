@@ -287,6 +287,22 @@ class Faults(ForwardTest):
         rows = self.folded(servers).of(self.edge(daemon))
         self.assertEqual(rows, dict(enumerate(daemon.journal_rows(), 1)))
 
+    def test_what_had_no_answer_is_looked_up_before_it_is_sent_again(self):
+        """A server that is killed may have stored it, and not said so. Here none ever says so: each batch is sent once all the same."""
+        servers = self.servers()
+        stream = {"name": "OBSERVER_OPS", "subjects": ["observer.ops.*.*"], "storage": "file", "num_replicas": 1, "no_ack": True}
+        answer, = nats.tool("ask", "$JS.API.STREAM.CREATE.OBSERVER_OPS", json.dumps(stream), url=servers.urls[0])
+        self.assertNotIn("error", answer)
+        ear = nats.Ear(servers.urls[0], "observer.ops.>")
+        self.addCleanup(ear.close)
+        daemon = self.start(args=forward(servers))
+        self.record(daemon, 0, 500)
+        wait_until(lambda: self.metric(daemon, "spool_ops") == 0, 90, "batches to be looked up")
+        ids = [re.search(rb"Nats-Msg-Id: (\S+)", headers)[1] for headers in ear.heard()]
+        self.assertGreater(len(ids), 0)
+        self.assertEqual(len(ids), len(set(ids)))
+        self.assertEqual(self.check(servers, daemon).repeated, 0)
+
     def test_worker_asks_again(self):
         servers = self.servers()
         daemon = self.start(args=forward(servers))
