@@ -221,51 +221,59 @@ class Fleet:
         wait_until(settled, seconds, "partitions to be shared out among %d" % len(self.running))
 
     def leader(self, stream):
-        return int(self.ask("$JS.API.STREAM.INFO." + stream)["cluster"]["leader"][1:])
+        def find():
+            try:
+                return self.ask("$JS.API.STREAM.INFO." + stream, quiet=True)["cluster"].get("leader")
+            except (AssertionError, subprocess.SubprocessError):
+                return None
+        return int(wait_until(find, 60, "a leader of " + stream)[1:])
 
-    def wait_same(self, n, kept, only):
-        """The server has the copies of the other one. What its leader replays may not fit what it has sent before (`last sequence
-        mismatch` in the log, of 2.9): then another one is to lead, if that has the same."""
+    def wait_same(self, n, alone):
+        """The server has the copies of the streams' leaders. What a leader replays may not fit what it has sent before (`last sequence
+        mismatch` in the log, of 2.9): then another one is to lead, if all others have the same."""
         for left in (2, 1, 0):
             self.servers.wait()
-            different = replicas.find_different(self.servers, 60, (n, kept))
+            different = replicas.find_different(self.servers, 60, lambda name: (n, self.leader(name)))
             if not different:
                 return
             for line in replicas.describe(different):
                 print("  " + line, flush=True)
             if left == 0:
-                raise Missing("n%d does not come to the same as n%d" % (n, kept))
-            print("  n%d is started again%s" % (n, ", with other leaders" if only else ""), flush=True)
-            self.servers.kill(n)
-            for name in different if only else ():
+                raise Missing("n%d does not come to what others have" % n)
+            print("  n%d is started again%s" % (n, ", with other leaders" if alone else ""), flush=True)
+            for name in different if alone else ():
                 self.ask("$JS.API.STREAM.LEADER.STEPDOWN." + name)
+            self.servers.kill(n)
             self.servers.start(n, ready=False)
 
     def mend_replicas(self):
         """What an operator has to do where copies of a stream differ (proto/fleet.md): one server after the other that has another
-        copy than the stream's leader, with which edges and workers have compared what they know, gets all its copies anew. Whom that
-        has emptied."""
-        whole = True
+        copy than the stream's leader, with which edges and workers have compared what they know, gets all its copies anew, from the
+        streams' leaders. Whom that has emptied."""
+        emptied, whole = [], True
         try:
             self.wait_current()
         except AssertionError:
             whole = False  # one whose copy differs may never come to where the leader is
-        different = replicas.find_different(self.servers)
-        if not different:
-            if not whole:
-                self.wait_current()
-            return []
-        for line in replicas.describe(different):
-            print("  " + line, flush=True)
-        kept = self.leader("OBSERVER_OPS" if "OBSERVER_OPS" in different else min(different))
-        odd = sorted(replicas.find_odd(different, kept, self.servers.count))
-        for n in odd:
-            print("  n%d is stopped, its store emptied, and started; n%d is kept" % (n, kept), flush=True)
-            self.servers.empty(n)
-            self.wait_same(n, kept, only=len(odd) == 1)
-        self.wait_current()
-        self.emptied += len(odd)
-        return ["n%d" % n for n in odd]
+        while True:
+            different = replicas.find_different(self.servers)
+            if not different:
+                break
+            for line in replicas.describe(different):
+                print("  " + line, flush=True)
+            name = "OBSERVER_OPS" if "OBSERVER_OPS" in different else min(different)
+            kept = self.leader(name)
+            odd = replicas.find_odd(different[name], kept, self.servers.count)
+            if len(emptied) == 2 * self.servers.count or not odd:
+                raise Missing("replicas of %s differ, however often servers are emptied" % name)
+            print("  n%d is stopped, its store emptied, and started; n%d leads %s" % (odd[0], kept, name), flush=True)
+            self.servers.empty(odd[0])
+            self.wait_same(odd[0], len(odd) == 1)
+            emptied.append("n%d" % odd[0])
+            self.emptied += 1
+        if emptied or not whole:
+            self.wait_current()
+        return emptied
 
     # -- what must hold
 

@@ -11,13 +11,15 @@ WATCHED = 15  # seconds until copies that were never the same are taken for diff
 
 
 def state_of(copy, is_empty):
-    """Of a stream that is empty a server that was started again says less."""
+    """Of a stream that is empty a server that was started again says less. None: it does not have it."""
+    if copy is None:
+        return None
     return (copy["last_seq"],) if is_empty else tuple(copy[name] for name in COMPARED)
 
 
 def group(copies):
     """The servers, by what their copies are."""
-    is_empty = all(copy["messages"] == 0 for copy in copies.values())
+    is_empty = all(copy is not None and copy["messages"] == 0 for copy in copies.values())
     groups = {}
     for n, copy in copies.items():
         groups.setdefault(state_of(copy, is_empty), set()).add(n)
@@ -25,27 +27,27 @@ def group(copies):
 
 
 def find_different(servers, seconds=WATCHED, among=None):
-    """Streams whose copies (all, or those that are `among` these servers) differ, as they were seen last: by stream, by server.
-    Heartbeats are written all the time, and servers are asked one behind the other: copies that were the same once are the same."""
+    """Streams whose copies differ, as they were seen last: by stream, by server; `among` says of which servers, of all if it is not
+    given. Heartbeats are written all the time, and servers are asked one behind the other: copies that were the same once are the
+    same."""
     end = time.monotonic() + seconds
-    among = among or range(servers.count)
     same = set()
     while True:
-        states = {name: {n: copies[n] for n in among if n in copies} for name, copies in servers.states().items()}
-        same.update(name for name, copies in states.items() if len(copies) == len(among) and len(group(copies)) == 1)
+        states = servers.states()
+        for name, copies in states.items():
+            asked = range(servers.count) if among is None else among(name)
+            if len(group({n: copies.get(n) for n in asked})) == 1:
+                same.add(name)
         different = {name: copies for name, copies in states.items() if name not in same}
         if (states and not different) or time.monotonic() > end:
             return different
         time.sleep(0.05)
 
 
-def find_odd(different, kept, count):
-    """The servers that have another copy of one of these streams than the one whose copies are kept."""
-    odd = set()
-    for copies in different.values():
-        same, = [servers for servers in group(copies) if kept in servers] or [{kept}]
-        odd |= set(range(count)) - same
-    return odd
+def find_odd(copies, leader, count):
+    """The servers that have another copy of a stream than its leader."""
+    same, = [servers for servers in group(copies) if leader in servers] or [{leader}]
+    return sorted(set(range(count)) - same)
 
 
 def describe(different):
