@@ -13,9 +13,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* HANDSHAKE_MS: for the look-up of a name, for connecting to the last of its addresses, CONNECT_MS to each one before,
- * and from there to the greeting. CHUNK: what one write gives to the system. READS: after
- * so many, other connections have their turn. ANSWER_MAX: an answer lists at most 1,000 errors. */
+/* HANDSHAKE_MS: for looking up a name, for connecting to the last of its addresses (CONNECT_MS: to each one before),
+ * and from there to the greeting. CHUNK: what one write gives to the system. READS: after so many, other connections
+ * have their turn. ANSWER_MAX: an answer lists at most 1,000 errors. */
 enum { RECONNECT_MIN_MS = 50, RECONNECT_MAX_MS = 1000, HANDSHAKE_MS = 10000 };
 enum { CHUNK = 64 * 1024, READ = 16 * 1024, READS = 64, IN_KEEP = 64 * 1024, ANSWER_MAX = 4 * 1024 * 1024 };
 enum { PUB_QUEUE = 4096, PONGS_MAX = 16, CONNECT_MS = 3000, HEAD_MAX = OBS_CLIENT_WEBSOCKET_HEAD_MAX + 4 };
@@ -29,6 +29,10 @@ static const struct {
 } modes[] = {[OBSERVER_PUSH] = {OBS_SP_PUSH, "PULL"},
              [OBSERVER_PUB] = {OBS_SP_PUB, "SUB"},
              [OBSERVER_ACKNOWLEDGED] = {OBS_SP_REQ, "REP"}};
+
+static obs_sp_protocol peer_of(const obs_client_connection *x) {
+  return obs_sp_peer_of(modes[x->client->o.mode].own);
+}
 
 struct obs_client_item {
   obs_client_item *next;
@@ -78,6 +82,14 @@ static void free_item(obs_client_connection *x, obs_client_item *item) {
   obs_client_body_unref(item->body);
   free(item);
   x->nitems--;
+}
+
+static void free_items(obs_client_connection *x) {
+  for (obs_client_item *item = x->head, *next; item != NULL; item = next) {
+    next = item->next;
+    free_item(x, item);
+  }
+  x->head = x->tail = x->filling = NULL;
 }
 
 /* Takes one out that has not begun. */
@@ -169,10 +181,10 @@ static io_result io_of(obs_client_connection *x, obs_client_tls_step step, bool 
   case OBS_TLS_DONE:
     return IO_SOME;
   case OBS_TLS_WANTS_READ:
-    x->write_wants_read = writes;
+    if (writes) x->write_wants_read = true;
     return IO_WAITS;
   case OBS_TLS_WANTS_WRITE:
-    x->read_wants_write = !writes;
+    if (!writes) x->read_wants_write = true;
     return IO_WAITS;
   case OBS_TLS_ENDED:
     return IO_ENDED;
@@ -299,12 +311,7 @@ static void lose(obs_client_connection *x, obs_client_channel *l) {
 static void end(obs_client_connection *x, const char *why) {
   observer_client *c = x->client;
   bool was_open = x->state == OBS_CONNECTION_OPEN;
-  while (x->head != NULL) {
-    obs_client_item *item = x->head;
-    x->head = item->next;
-    free_item(x, item);
-  }
-  x->tail = x->filling = NULL;
+  free_items(x);
   for (size_t i = 0; i < c->nchannels; i++) lose(x, &c->channels[i]);
   lose(x, &x->key);
   free_attempt(x);
@@ -343,11 +350,7 @@ static void part(obs_client_connection *x) {
 
 void obs_client_connection_fini(obs_client_connection *x) {
   if (x->state == OBS_CONNECTION_OPEN) part(x);
-  while (x->head != NULL) {
-    obs_client_item *item = x->head;
-    x->head = item->next;
-    free_item(x, item);
-  }
+  free_items(x);
   free_attempt(x);
   obs_client_resolve_abandon(x->resolve);
   x->resolve = NULL;
@@ -369,17 +372,15 @@ static void open_now(obs_client_connection *x) {
 
 /* There is a way for bytes: what stands before messages is said. */
 static void begin_talk(obs_client_connection *x) {
-  obs_sp_protocol own = modes[x->client->o.mode].own;
   bool ok;
   if (x->to.ws) {
     obs_buf request = {0};
-    ok = obs_client_ws_request(&request, x->to.host, x->to.port, x->to.path, obs_sp_name_of(obs_sp_peer_of(own)),
-                               x->accept) &&
+    ok = obs_client_ws_request(&request, x->to.host, x->to.port, x->to.path, obs_sp_name_of(peer_of(x)), x->accept) &&
          say(x, request.p, request.len) != NULL;
     obs_buf_fini(&request);
   } else {
     uint8_t greeting[OBS_SP_GREETING_BYTES];
-    obs_sp_greeting_write(own, greeting);
+    obs_sp_greeting_write(modes[x->client->o.mode].own, greeting);
     ok = say(x, greeting, sizeof(greeting)) != NULL;
   }
   x->state = x->to.ws ? OBS_CONNECTION_UPGRADES : OBS_CONNECTION_GREETS;
@@ -571,8 +572,8 @@ static parse_result parse_websocket(obs_client_connection *x, const uint8_t *p, 
 static parse_result parse_upgrade(obs_client_connection *x, const uint8_t *p, size_t n, size_t *used, char *why,
                                   size_t size) {
   unsigned status;
-  obs_client_ws_step step = obs_client_ws_answer(
-      (const char *)p, n, obs_sp_name_of(obs_sp_peer_of(modes[x->client->o.mode].own)), x->accept, used, &status);
+  obs_client_ws_step step =
+      obs_client_ws_answer((const char *)p, n, obs_sp_name_of(peer_of(x)), x->accept, used, &status);
   if (step == OBS_WS_MORE) return READ_MORE;
   if (step == OBS_WS_MESSAGE) {
     open_now(x);
@@ -583,8 +584,7 @@ static parse_result parse_upgrade(obs_client_connection *x, const uint8_t *p, si
 }
 
 static parse_result parse_greeting(obs_client_connection *x, const uint8_t *p, size_t n, size_t *used) {
-  obs_sp_protocol peer = obs_sp_peer_of(modes[x->client->o.mode].own);
-  if (!obs_sp_greeting_fits(peer, p, n)) return READ_END;
+  if (!obs_sp_greeting_fits(peer_of(x), p, n)) return READ_END;
   if (n < OBS_SP_GREETING_BYTES) return READ_MORE;
   *used = OBS_SP_GREETING_BYTES;
   open_now(x);

@@ -3,11 +3,9 @@
 #include "base/stamp.h"
 #include "client/internal.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 /* ---- life ---- */
 
