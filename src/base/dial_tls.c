@@ -1,7 +1,5 @@
 #include "base/dial_tls.h"
 
-#include "base/pem_file.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +22,7 @@ static observer_err fail(const char *names, const char *option, const char *path
   return OBSERVER_E_INVALID;
 }
 
-static observer_err trust(nng_tls_config *config, const obs_dial_tls *tls, const char *url, const char *names,
+static observer_err trust(nng_tls_config *config, const obs_pem_files *tls, const char *url, const char *names,
                           char *text, size_t size) {
   const char *path = tls->ca != NULL ? tls->ca : OBS_PEM_FILE_AUTHORITIES;
   obs_buf pem = {0};
@@ -43,7 +41,7 @@ static observer_err trust(nng_tls_config *config, const obs_dial_tls *tls, const
   return err;
 }
 
-static observer_err identify(nng_tls_config *config, const obs_dial_tls *tls, const char *names, char *text,
+static observer_err identify(nng_tls_config *config, const obs_pem_files *tls, const char *names, char *text,
                              size_t size) {
   obs_buf cert = {0}, key = {0};
   observer_err err = OBSERVER_E_OK;
@@ -65,7 +63,7 @@ static observer_err identify(nng_tls_config *config, const obs_dial_tls *tls, co
   return err;
 }
 
-observer_err obs_dial_tls_config(const obs_dial_tls *tls, const char *url, const char *names, nng_tls_config **out,
+observer_err obs_dial_tls_config(const obs_pem_files *tls, const char *url, const char *names, nng_tls_config **out,
                                  char *text, size_t size) {
   char host[256];
   nng_tls_config *config = NULL;

@@ -63,7 +63,7 @@ static int dial_to(nng_socket socket, const char *url, nng_tls_config *tls, char
   return 0;
 }
 
-observer_err obs_url_open(nng_socket socket, bool dial, const char *url, const obs_dial_tls *tls,
+observer_err obs_url_open(nng_socket socket, bool dial, const char *url, const obs_pem_files *tls,
                           char bound[OBS_URL_MAX], char *why, size_t why_size) {
   nng_tls_config *config = NULL;
   observer_err err =

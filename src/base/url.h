@@ -14,7 +14,7 @@ enum { OBS_URL_MAX = 256 };
 /* Listens on or dials `url` for `socket`; `tls` is of what is dialled with TLS. `bound` gets the URL with the real
  * port. A dialer that cannot reach its peer yet is not an error. On failure `why` says, for a person and without the
  * URL, what is wrong. */
-observer_err obs_url_open(nng_socket socket, bool dial, const char *url, const obs_dial_tls *tls,
+observer_err obs_url_open(nng_socket socket, bool dial, const char *url, const obs_pem_files *tls,
                           char bound[OBS_URL_MAX], char *why, size_t why_size);
 
 /* Closes a socket. NNG 1.5.2 can hang there for ever (a pipe that is closed in the middle of a message is never given

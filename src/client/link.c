@@ -10,7 +10,7 @@
 /* ---- life ---- */
 
 static observer_err open_tls(observer_client *c, char *text, size_t size) {
-  const obs_client_tls_files files = {c->o.tls_ca, c->o.tls_cert, c->o.tls_key};
+  const obs_pem_files files = {c->o.tls_ca, c->o.tls_cert, c->o.tls_key};
   for (size_t i = 0; i < c->nconnections; i++) {
     if (c->connections[i].to.tls) return obs_client_tls_open(&files, c->o.urls[i], &c->tls, text, size);
   }

@@ -1,7 +1,5 @@
 #include "client/tls.h"
 
-#include "base/pem_file.h"
-
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -76,8 +74,7 @@ static bool own_one(SSL_CTX *context, X509 *cert, int n) {
   return (n == 0 ? SSL_CTX_use_certificate(context, cert) : SSL_CTX_add1_chain_cert(context, cert)) == 1;
 }
 
-static observer_err trust(SSL_CTX *context, const obs_client_tls_files *files, const char *url, char *text,
-                          size_t size) {
+static observer_err trust(SSL_CTX *context, const obs_pem_files *files, const char *url, char *text, size_t size) {
   const char *path = files->ca != NULL ? files->ca : OBS_PEM_FILE_AUTHORITIES;
   obs_buf pem = {0};
   int error = obs_pem_file_read(path, &pem);
@@ -108,7 +105,7 @@ static const char *use_key(SSL_CTX *context, const obs_buf *pem) {
   return why;
 }
 
-static observer_err identify(SSL_CTX *context, const obs_client_tls_files *files, char *text, size_t size) {
+static observer_err identify(SSL_CTX *context, const obs_pem_files *files, char *text, size_t size) {
   obs_buf cert = {0}, key = {0};
   observer_err err = OBSERVER_E_OK;
   const char *why;
@@ -128,8 +125,7 @@ static observer_err identify(SSL_CTX *context, const obs_client_tls_files *files
   return err;
 }
 
-static observer_err open_context(const obs_client_tls_files *files, const char *url, SSL_CTX **out, char *text,
-                                 size_t size) {
+static observer_err open_context(const obs_pem_files *files, const char *url, SSL_CTX **out, char *text, size_t size) {
   SSL_CTX *context = SSL_CTX_new(TLS_client_method());
   if (context == NULL || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1) {
     SSL_CTX_free(context);
@@ -149,8 +145,7 @@ static observer_err open_context(const obs_client_tls_files *files, const char *
   return err;
 }
 
-observer_err obs_client_tls_open(const obs_client_tls_files *files, const char *url, SSL_CTX **out, char *text,
-                                 size_t size) {
+observer_err obs_client_tls_open(const obs_pem_files *files, const char *url, SSL_CTX **out, char *text, size_t size) {
   *out = NULL;
   if ((files->cert == NULL) != (files->key == NULL)) {
     snprintf(text, size, "%s: needs %s too", files->cert != NULL ? "tls_cert" : "tls_key",

@@ -2,24 +2,19 @@
 #ifndef OBS_CLIENT_TLS_H
 #define OBS_CLIENT_TLS_H
 
+#include "base/pem_file.h"
+
 #include <observer/error.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
-
-/* Paths of PEM files. */
-typedef struct {
-  const char *ca;         /* authorities that the daemon's certificate may be of; NULL: those of the system */
-  const char *cert, *key; /* of this side; NULL: it has none */
-} obs_client_tls_files;
 
 /* OpenSSL frees what it uses when the process exits, which must not happen under threads that go on: all its calls of
  * this library stand in the functions below, of which none does anything any more, nor returns, from then on. */
 
 /* What all connections share; `url`: one of those that need it. The caller frees *out with obs_client_tls_close. For a
  * file that cannot be used INVALID with `text`, which begins with the option's name. NOMEM. */
-observer_err obs_client_tls_open(const obs_client_tls_files *files, const char *url, SSL_CTX **out, char *text,
-                                 size_t size);
+observer_err obs_client_tls_open(const obs_pem_files *files, const char *url, SSL_CTX **out, char *text, size_t size);
 void obs_client_tls_close(SSL_CTX *context); /* NULL is allowed */
 /* The client's side of a handshake on a connected socket. NULL: no memory. */
 SSL *obs_client_tls_start(SSL_CTX *context, int fd, const char *host);

@@ -127,7 +127,7 @@ static observer_err attach(obs_feed *f, const obs_feed_opts *o, const char *spec
     return err;
   }
   int rv = s->nng_open ? 0 : open_nng(f);
-  const obs_dial_tls tls = obs_tls_of_dialers(o->tls);
+  const obs_pem_files tls = obs_tls_of_dialers(o->tls);
   if (rv == 0) return obs_url_open(s->nng, a.dial, a.url, &tls, bound, why, size);
   (void)snprintf(why, size, "%s", nng_strerror(rv));
   return obs_url_error(rv);

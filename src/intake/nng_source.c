@@ -292,7 +292,7 @@ static observer_err open_sockets(obs_bus *bus, obs_transport transport, const ob
   }
   observer_err err = obs_url_error(rv);
   if (err != OBSERVER_E_OK) (void)snprintf(text, size, "%s: %s", name, nng_strerror(rv));
-  const obs_dial_tls tls = obs_tls_of_dialers(bus->opts.tls);
+  const obs_pem_files tls = obs_tls_of_dialers(bus->opts.tls);
   for (; err == OBSERVER_E_OK && in->nurls < n; in->nurls++) {
     char why[OBS_TLS_PROBLEM_MAX];
     err = obs_url_open(in->socket, at[in->nurls].dial, at[in->nurls].url, &tls, in->urls[in->nurls], why, sizeof why);

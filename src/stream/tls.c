@@ -460,9 +460,9 @@ bool obs_tls_wants_clients(const obs_tls *t) {
   return t != NULL && t->paths[CA] != NULL;
 }
 
-obs_dial_tls obs_tls_of_dialers(const obs_tls *t) {
-  if (t == NULL) return (obs_dial_tls){0};
-  return (obs_dial_tls){.ca = t->paths[CA], .cert = t->paths[CERT], .key = t->paths[KEY]};
+obs_pem_files obs_tls_of_dialers(const obs_tls *t) {
+  if (t == NULL) return (obs_pem_files){0};
+  return (obs_pem_files){.ca = t->paths[CA], .cert = t->paths[CERT], .key = t->paths[KEY]};
 }
 
 void obs_tls_get_status(obs_tls *t, obs_tls_status *out) {

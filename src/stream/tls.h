@@ -43,7 +43,7 @@ void obs_tls_close(obs_tls *t);
 bool obs_tls_wants_clients(const obs_tls *t);
 /* For what the daemon dials: the authorities of clients are trusted as those of listeners too, and the certificate is
  * shown to who asks for one. NULL: the authorities of the system, and no certificate. */
-obs_dial_tls obs_tls_of_dialers(const obs_tls *t);
+obs_pem_files obs_tls_of_dialers(const obs_tls *t);
 /* About once a second: reads the files again when they have changed; `force`: in any case, and says at once what is
  * wrong. */
 obs_tls_change obs_tls_tick(obs_tls *t, bool force);

@@ -35,7 +35,7 @@ static bool find_file(const obs_args *args, const char *flag, const char **out) 
   return true;
 }
 
-static bool find_tls(const obs_args *args, obs_dial_tls *tls) {
+static bool find_tls(const obs_args *args, obs_pem_files *tls) {
   if (!find_file(args, "tls-ca", &tls->ca) || !find_file(args, "tls-cert", &tls->cert) ||
       !find_file(args, "tls-key", &tls->key))
     return false;

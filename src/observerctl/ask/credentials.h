@@ -10,7 +10,7 @@
 
 typedef struct {
   const char *key; /* NULL: none */
-  obs_dial_tls tls;
+  obs_pem_files tls;
 } obs_credentials;
 
 /* Reads them for a command that asks a daemon; warns where others can read the key. False: a file cannot be used, which

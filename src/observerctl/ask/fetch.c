@@ -63,7 +63,7 @@ static bool fetch(const char *base, const char *method, const char *path, const 
   obs_buf url = {0}, header = {0};
   const char *unix_path = obs_fetch_url(base, path, &url);
   obs_fetch_headers(json != NULL ? "content-type: application/json" : NULL, &header, headers);
-  const obs_dial_tls *tls = &obs_credentials_get()->tls;
+  const obs_pem_files *tls = &obs_credentials_get()->tls;
   obs_http_request request = {.method = method,
                               .url = url.p,
                               .unix_path = unix_path,

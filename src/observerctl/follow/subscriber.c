@@ -23,7 +23,7 @@ int obs_subscriber_take(obs_subscriber *s, const char *topic_prefix) {
   return nng_socket_set(s->socket, NNG_OPT_SUB_SUBSCRIBE, topic_prefix, strlen(topic_prefix));
 }
 
-bool obs_subscriber_dial(obs_subscriber *s, const char *url, const obs_dial_tls *tls, char *why, size_t size) {
+bool obs_subscriber_dial(obs_subscriber *s, const char *url, const obs_pem_files *tls, char *why, size_t size) {
   nng_tls_config *config = NULL;
   if (nng_dialer_id(s->dialer.id) > 0) (void)nng_dialer_close(s->dialer.id);
   s->dialer = (obs_dial_end){.last = -1};

@@ -28,7 +28,7 @@ int obs_subscriber_open(obs_subscriber *s);
 int obs_subscriber_take(obs_subscriber *s, const char *topic_prefix);
 /* Dials; a daemon that does not run yet is not an error. A second call leaves the first URL. False: `why` is for a
  * person, and names what is wrong. */
-bool obs_subscriber_dial(obs_subscriber *s, const char *url, const obs_dial_tls *tls, char *why, size_t size);
+bool obs_subscriber_dial(obs_subscriber *s, const char *url, const obs_pem_files *tls, char *why, size_t size);
 /* Why it is not connected, as far as that is known; NULL: it is not. */
 const char *obs_subscriber_trouble(obs_subscriber *s);
 /* Hands what has come, at most `messages`, to `fn`. 0, or the NNG error of a message that is not the feed's

@@ -163,7 +163,7 @@ static void send_over_bus(connection *c) {
 
 static void send_over_http(connection *c) {
   const char *headers[OBS_FETCH_HEADERS];
-  const obs_dial_tls *tls = &obs_credentials_get()->tls;
+  const obs_pem_files *tls = &obs_credentials_get()->tls;
   obs_http *http = obs_http_open();
   obs_buf url = {0}, header = {0};
   obs_fetch_headers("content-type: application/msgpack", &header, headers);
