@@ -65,9 +65,13 @@ class ProducersTest(DaemonTest):
     def wait_empty(self, servers, seconds=60):
         wait_until(lambda: self.waiting(servers) == 0, seconds, "all messages to be acknowledged")
 
-    def wait_recorded(self, count, *daemons):
+    def wait_recorded(self, servers, count, *daemons):
         """Of a server that was killed the stream may still have what was acknowledged, or no leader for a moment: it is no witness."""
-        wait_until(lambda: len(set(self.ids(*daemons))) >= count, 90, "all ops to be recorded")
+        try:
+            wait_until(lambda: len(set(self.ids(*daemons))) >= count, 90, "all ops to be recorded")
+        except AssertionError as e:
+            states = [self.ask(servers, what) for what in ("STREAM.INFO.OBSERVER_IN", "CONSUMER.INFO.OBSERVER_IN.observer")]
+            raise AssertionError("%s; %d are; NATS says: %s" % (e, len(set(self.ids(*daemons))), json.dumps(states))) from None
 
     def ids(self, *daemons):
         return sorted(row["op_id"] for daemon in daemons for row in daemon.journal_rows() if "op_id" in row)
@@ -253,7 +257,7 @@ class Faults(ProducersTest):
             nats.feed(self.ops(1000), url=servers.urls[0])
             servers.kill()
             servers.start()
-        self.wait_recorded(3000, daemon)
+        self.wait_recorded(servers, 3000, daemon)
         self.assertEqual(self.ids(daemon), sorted("n-%d" % n for n in range(1, 3001)))
         self.counts(daemon)
 
@@ -269,7 +273,7 @@ class Faults(ProducersTest):
             wait_until(lambda ops=ops: nats.feed(ops, url=servers.urls[0])["failed"] == 0, 60, "the stream to take them")
             servers.kill(2 - n if n < 2 else 1)
             servers.start_all()
-        self.wait_recorded(len(published), one, two)
+        self.wait_recorded(servers, len(published), one, two)
         self.assertEqual(sorted(set(self.ids(one, two))), sorted(op["op_id"] for op in published))
 
     def test_the_consumer_or_the_stream_is_deleted(self):
